@@ -1,0 +1,10 @@
+/**
+ * Consensus: what the rest of the program uses of it.
+ */
+export * from './api.ts';
+export { configurationOf, decodeConfiguration, encodeConfiguration } from './configuration.ts';
+export { LogCorruptError, LogExistsError, LogMissingError } from './log-errors.ts';
+export { bootstrapLog, type DiskLogStore, type LogStoreOptions, openLogStore } from './log-store.ts';
+export { openReplica } from './replica.ts';
+export type { ReplicaDeps, ReplicaLimits, ReplicaOptions } from './replica-options.ts';
+export type * from './types.ts';
