@@ -1,0 +1,98 @@
+/**
+ * One table of the state: objects by key, in key order, with a hash that is kept up to date as objects come and go.
+ *
+ * The hash is the sum, modulo 2^256, of the SHA-256 of each object with its table and key: it does not depend on the
+ * order of changes, and a change costs only the objects it touches (Bellare and Micciancio, "A New Paradigm for
+ * Collision-Free Hashing: Incrementality at Reduced Cost", 1997, section 4: AdHASH).
+ */
+import { createHash } from 'node:crypto';
+import { canonical } from './canonical.ts';
+import { deepFreeze } from './plain-data.ts';
+
+const modulus = 1n << 256n;
+const digest_hex_digits = 64;
+
+/** The summand of one object. Lengths are written first, so that no two (table, key, value) share a text. */
+export function objectDigest(table: string, key: string, value: unknown): bigint {
+  const text = `${table.length}:${table}${key.length}:${key}${canonical(value)}`;
+  return BigInt(`0x${createHash('sha256').update(text).digest('hex')}`);
+}
+
+export class Table<T> {
+  readonly #name: string;
+  readonly #objects = new Map<string, T>();
+  readonly #digests = new Map<string, bigint>();
+  /** Always sorted by UTF-16 code unit. */
+  #keys: string[] = [];
+  #values: readonly T[] | null = null;
+  #sum = 0n;
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  get size(): number {
+    return this.#objects.size;
+  }
+
+  get(key: string): T | undefined {
+    return this.#objects.get(key);
+  }
+
+  digest(key: string): bigint | undefined {
+    return this.#digests.get(key);
+  }
+
+  keys(): readonly string[] {
+    return this.#keys;
+  }
+
+  /** In key order. The array is shared until the next change and must not be written to. */
+  list(): readonly T[] {
+    this.#values ??= Object.freeze(this.#keys.map((key) => this.#objects.get(key)!));
+    return this.#values;
+  }
+
+  put(key: string, value: T): void {
+    const digest = objectDigest(this.#name, key, value);
+    const before = this.#digests.get(key);
+    if (before === undefined) this.#insertKey(key);
+    this.#objects.set(key, deepFreeze(value));
+    this.#digests.set(key, digest);
+    this.#sum = (this.#sum + digest + modulus - (before ?? 0n)) % modulus;
+    this.#values = null;
+  }
+
+  delete(key: string): void {
+    const before = this.#digests.get(key);
+    if (before === undefined) return;
+    this.#objects.delete(key);
+    this.#digests.delete(key);
+    this.#keys.splice(this.#position(key), 1);
+    this.#sum = (this.#sum + modulus - before) % modulus;
+    this.#values = null;
+  }
+
+  hash(): string {
+    return this.#sum.toString(16).padStart(digest_hex_digits, '0');
+  }
+
+  #insertKey(key: string): void {
+    const last = this.#keys.at(-1);
+    // New objects mostly sort last (jobs, steps).
+    if (last === undefined || last < key) this.#keys.push(key);
+    else this.#keys.splice(this.#position(key), 0, key);
+  }
+
+  /** Where `key` is, or belongs. */
+  #position(key: string): number {
+    let low = 0;
+    let high = this.#keys.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#keys[middle]! < key) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
