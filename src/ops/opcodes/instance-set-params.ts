@@ -1,0 +1,129 @@
+/** Changes an instance's parameters. What the guest runs with changes at its next start. */
+
+import type { Command } from '../../config/commands.ts';
+import type { Instance, Params } from '../../config/model.ts';
+import type { RunContext } from '../op-context.ts';
+import { flag, name, nullable, only, optional, params, parser, wrongInput } from '../params.ts';
+import { summary } from '../summary.ts';
+import { type Opcode, OpError } from '../types.ts';
+import { instance_ref, instanceLocks, needInstance, refOf } from './lookup.ts';
+import { changedParams, checkBeParams, checkHvParams, mergeParams } from './param-check.ts';
+
+const later = 'changing the disks or NICs of an instance comes with a later version';
+const parse = parser({
+  ...instance_ref,
+  force: { ...optional(flag, false), unused: true },
+  force_variant: { ...optional(flag, false), unused: true },
+  ignore_ipolicy: { ...optional(flag, false), unused: true },
+  nics: { ...only([]), expected: `[]: ${later}` },
+  disks: { ...only([]), expected: `[]: ${later}` },
+  beparams: optional(params, {}),
+  runtime_mem: only(null),
+  hvparams: optional(params, {}),
+  disk_template: only(null),
+  ext_params: only({}),
+  file_driver: only(null),
+  file_storage_dir: only(null),
+  pnode: only(null),
+  pnode_uuid: only(null),
+  remote_node: only(null),
+  remote_node_uuid: only(null),
+  iallocator: only(null),
+  os_name: nullable(name),
+  osparams: nullable(params),
+  osparams_private: only(null, {}),
+  wait_for_sync: { ...optional(flag, true), unused: true },
+  offline: nullable(flag),
+  conflicts_check: { ...optional(flag, true), unused: true },
+  hotplug: { ...optional(flag, true), unused: true },
+  hotplug_if_possible: { ...optional(flag, false), unused: true },
+  instance_communication: only(null),
+});
+
+interface SetParams {
+  readonly instance: string;
+  readonly beparams: Params;
+  readonly hvparams: Params;
+  readonly osparams: Params;
+  readonly os_name: string | null;
+  readonly offline: boolean | null;
+}
+
+type Changes = Extract<Command, { type: 'instance-set' }>['changes'];
+
+export const instanceSetParams: Opcode<SetParams> = {
+  id: 'OP_INSTANCE_SET_PARAMS',
+  version: 1,
+  parse(input) {
+    const { instance_name, instance_uuid, osparams, ...rest } = parse(input);
+    const given: SetParams = {
+      ...rest,
+      instance: refOf('instance_name', instance_name, instance_uuid),
+      osparams: osparams ?? {},
+      beparams: checkBeParams(rest.beparams),
+    };
+    const nothing = [given.beparams, given.hvparams, given.osparams].every(
+      (set) => Object.keys(set).length === 0,
+    );
+    if (nothing && given.os_name === null && given.offline === null) {
+      throw wrongInput(
+        'OP_INSTANCE_SET_PARAMS: nothing to change: expected at least one of beparams, hvparams, osparams, os_name, offline',
+      );
+    }
+    return given;
+  },
+  summary: (given) => summary('OP_INSTANCE_SET_PARAMS', given.instance),
+  locks: (given, state) => instanceLocks(state, given.instance),
+  async run(ctx: RunContext, given) {
+    const plan = await ctx.learn('plan', () => {
+      const instance = needInstance(ctx.state, given.instance);
+      const hvparams = checkHvParams(instance.hypervisor, given.hvparams);
+      return {
+        uuid: instance.uuid,
+        changes: changesOf(instance, given, hvparams),
+        hvparams,
+        up: instance.admin_state === 'up',
+      };
+    });
+    await ctx.commit('set', [
+      { type: 'instance-set', time: ctx.wall(), uuid: plan.uuid, if_epoch: null, changes: plan.changes },
+    ]);
+    const restart = [given.beparams, given.hvparams].some((set) => Object.keys(set).length > 0);
+    if (plan.up && restart)
+      await ctx.log(
+        'the running guest has the new parameters after its next start (reboot type full)',
+        'warning',
+      );
+    return [
+      ...changedParams('be', given.beparams),
+      ...changedParams('hv', plan.hvparams),
+      ...changedParams('os', given.osparams),
+      ...(given.os_name === null ? [] : [['os', given.os_name]]),
+      ...(given.offline === null ? [] : [['admin_state', given.offline ? 'offline' : 'down']]),
+    ];
+  },
+};
+
+function changesOf(instance: Instance, given: SetParams, hvparams: Params): Changes {
+  const state = instance.admin_state;
+  if (given.offline === true && state === 'up') {
+    throw new OpError(
+      'OpPrereqError',
+      `instance ${instance.name} is up: expected it to be down before it is marked offline`,
+      'wrong_state',
+    );
+  }
+  if (given.offline === false && state !== 'offline') {
+    throw new OpError('OpPrereqError', `instance ${instance.name} is ${state}, not offline`, 'wrong_state');
+  }
+  const any = (set: Params): boolean => Object.keys(set).length > 0;
+  return {
+    ...(any(given.beparams) ? { beparams: mergeParams(instance.beparams, given.beparams) } : {}),
+    ...(any(hvparams) ? { hvparams: mergeParams(instance.hvparams, hvparams) } : {}),
+    ...(any(given.osparams) ? { osparams: mergeParams(instance.osparams, given.osparams) } : {}),
+    ...(given.os_name === null ? {} : { os: given.os_name }),
+    ...(given.offline === null
+      ? {}
+      : { admin_state: given.offline ? 'offline' : 'down', admin_state_source: 'admin' as const }),
+  };
+}
