@@ -1,0 +1,175 @@
+/**
+ * The agent's local API: JSON lines over a unix socket (mode 0600). A request is `{id, method, params}`; the answer is
+ * `{id, result}` or `{id, error}`; a streaming method sends `{id, event}` lines until its `{id, result}`.
+ * The CLI is its first user; names of fields are Ganeti's where Ganeti has the thing.
+ */
+import type { Command } from '../config/commands.ts';
+import type { Evidence, Job, OpInput } from '../config/model.ts';
+
+/** `next`: the command to try. `exit`: exit status for the CLI. */
+export interface ApiError {
+  readonly code:
+    | 'not-found'
+    | 'invalid'
+    | 'exists'
+    | 'refused'
+    | 'no-quorum'
+    | 'no-cluster'
+    | 'timeout'
+    | 'unavailable'
+    | 'internal'
+    | 'unknown-outcome';
+  readonly message: string;
+  readonly next: string;
+}
+
+export type QueryResource =
+  | 'cluster'
+  | 'group'
+  | 'node'
+  | 'instance'
+  | 'job'
+  | 'os'
+  | 'disk'
+  | 'tag'
+  | 'lock';
+
+export interface ApiMethods {
+  /** This agent alone, without quorum. */
+  status: { params: Record<string, never>; result: AgentStatus };
+  /** Creates a cluster of one on a host that is in none. */
+  'cluster.init': { params: ClusterInitParams; result: { uuid: string } };
+  /** Joins this host to the cluster that made the token. Resolves when it is a member and has caught up. */
+  'cluster.join': {
+    params: { token: string; name?: string; timeout_ms?: number };
+    result: { name: string; member: number; cluster_name: string };
+  };
+  /**
+   * Ends all guests of this host and forgets its membership. Refused while the cluster knows this host, or cannot be
+   * asked, unless `force`.
+   */
+  'cluster.leave': { params: { force?: boolean }; result: { cluster_name: string; name: string } };
+  'token.create': {
+    params: { expires_s: number; group?: string; master_capable: boolean; vm_capable: boolean };
+    result: { token: string; id: string; expires: number };
+  };
+  'token.revoke': { params: { id: string }; result: null };
+  /** Linearizable unless `stale`; rows are plain objects with every field, or with those of `fields` that the resource has. `names` empty: all. */
+  query: {
+    params: {
+      resource: QueryResource;
+      names?: readonly string[];
+      fields?: readonly string[];
+      stale?: boolean;
+    };
+    result: { rows: readonly Record<string, unknown>[]; stale_ms: number | null; index: number };
+  };
+  submit: {
+    params: {
+      request_id: string;
+      jobs: readonly {
+        ops: readonly OpInput[];
+        priority?: number;
+        depends?: readonly { job: number; states: readonly string[] }[];
+        reason?: readonly (readonly [string, string, number])[];
+      }[];
+    };
+    result: { jobs: readonly number[] };
+  };
+  /** Streams {@link JobEvent}s until the job has ended; result is the job. */
+  'job.watch': { params: { job: number }; result: Job };
+  'job.cancel': { params: { job: number }; result: { canceled: boolean; message: string } };
+  'job.priority': { params: { job: number; priority: number }; result: null };
+  'job.archive': { params: { jobs: readonly number[] }; result: { archived: number } };
+  'job.why': { params: { job: number }; result: { why: string | null } };
+  /** Streams {@link ClusterEvent}s from `since` (log index; 0: from now) until the client goes. */
+  events: { params: { since?: number }; result: null };
+  /** Where an instance's console is. After the answer, if `attach`, the connection becomes the raw byte stream, wherever in the cluster the guest runs. */
+  'instance.console': {
+    params: { instance: string; attach: boolean };
+    result: { node: string; kind: string; message: string };
+  };
+  'instance.why': {
+    params: { instance: string };
+    result: {
+      lines: readonly string[];
+      log: readonly { time: number; epoch: number; from: string; to: string; evidence: Evidence }[];
+    };
+  };
+  'raft.transfer': { params: { to?: string }; result: null };
+  /** Hands the lead on, stops serving; guests go on. */
+  'agent.stop': { params: Record<string, never>; result: null };
+  /** For tests: proposes a raw command. Only when the agent was started with SKEIN_TEST=1. */
+  'test.propose': { params: { command: Command }; result: unknown };
+  /** For tests: this agent's process dies at the job's n-th entry that it proposes (null: only counts). Answers the entries counted since the last order. */
+  'test.crash': {
+    params: { job: number; entry: number | null; moment: 'before' | 'during' | 'after' };
+    result: { seen: readonly string[] };
+  };
+}
+
+export interface ClusterInitParams {
+  readonly cluster_name: string;
+  readonly node_name: string;
+  readonly primary_ip: string;
+  readonly master_ip: string;
+  readonly master_netdev: string;
+  readonly master_netmask: number;
+  readonly enabled_hypervisors: readonly string[];
+  readonly enabled_disk_templates: readonly string[];
+  readonly file_storage_dir: string;
+  readonly shared_file_storage_dir: string;
+  readonly nicparams: Readonly<Record<string, string>>;
+  readonly hvparams: Readonly<Record<string, Readonly<Record<string, string | number | boolean | null>>>>;
+  readonly ha: Readonly<Record<string, string | number>>;
+  readonly candidate_pool_size: number;
+}
+
+export interface AgentStatus {
+  readonly version: string;
+  readonly node_version: string;
+  readonly name: string;
+  readonly member: number;
+  readonly peer_id: string;
+  readonly in_cluster: boolean;
+  readonly role: string;
+  readonly term: number;
+  readonly leader: string;
+  readonly established: boolean;
+  /** Numbers of the members of the Raft group, voters first, as this host's log has them. */
+  readonly raft_members: readonly number[];
+  readonly commit: number;
+  readonly applied: number;
+  readonly boot: number;
+  readonly lease_left_ms: number;
+  readonly lease_valid: boolean;
+  readonly master_ip_held: boolean;
+  readonly keeper: boolean;
+  readonly peers: readonly { name: string; member: number; up: boolean }[];
+  readonly guests: readonly { name: string; state: string; epoch: number }[];
+  readonly warnings: readonly string[];
+  readonly pid: number;
+  readonly keeper_pid: number;
+  readonly state_hash: string;
+}
+
+export type JobEvent =
+  | { readonly type: 'job'; readonly job: Job }
+  | {
+      readonly type: 'progress';
+      readonly op: number;
+      readonly step: string;
+      readonly text: string;
+      readonly done: number | null;
+      readonly total: number | null;
+      readonly eta_s: number | null;
+    };
+
+export interface ClusterEvent {
+  readonly index: number;
+  readonly time: number;
+  /** e.g. `node`, `instance`, `job`, `leader`. */
+  readonly kind: string;
+  readonly name: string;
+  readonly text: string;
+}

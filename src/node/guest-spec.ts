@@ -1,0 +1,89 @@
+/**
+ * From the configuration's objects to what drivers take: parameters filled, disks and NICs in order. Pure.
+ */
+import type { StateView } from '../config/api.ts';
+import type { Cluster, Instance } from '../config/model.ts';
+import { fillBeParams, fillHvParams, fillNicParams } from '../config/params.ts';
+import { isProtected } from '../config/protected.ts';
+import type { DiskSpec, GuestSpec, NicSpec } from '../drivers/types.ts';
+
+export type FilledParams = Record<string, string | number | boolean | null>;
+
+/** The instance's disks in order; throws when the configuration contradicts itself. */
+export function diskSpecs(state: StateView, instance: Pick<Instance, 'name' | 'disks'>): readonly DiskSpec[] {
+  return instance.disks.map((uuid, index) => {
+    const disk = state.get('disks', uuid);
+    if (!disk) throw new Error(`instance ${instance.name} names disk ${uuid}, which does not exist`);
+    return {
+      uuid,
+      instance_name: instance.name,
+      index,
+      size: disk.size,
+      mode: disk.mode,
+      logical_id: disk.logical_id,
+    };
+  });
+}
+
+export function nicSpecs(cluster: Cluster, instance: Pick<Instance, 'nics'>): readonly NicSpec[] {
+  return instance.nics.map((nic, index) => {
+    const filled = fillNicParams(cluster, nic);
+    return {
+      uuid: nic.uuid,
+      index,
+      name: nic.name,
+      mac: nic.mac,
+      ip: nic.ip,
+      mode: String(filled['mode'] ?? 'bridged'),
+      link: String(filled['link'] ?? ''),
+      vlan: String(filled['vlan'] ?? ''),
+    };
+  });
+}
+
+/** Nodes that may vote. With fewer than three nobody can tell a lost peer from a lost link: nothing is protected. */
+export function votingNodes(state: StateView): number {
+  return state.list('nodes').filter((node) => node.master_capable).length;
+}
+
+/** Whether the lease rules apply to it: it may be started elsewhere without a person. */
+export function instanceIsProtected(state: StateView, instance: Instance, wall_s: number): boolean {
+  const cluster = state.get('cluster', 'cluster');
+  if (!cluster) return false;
+  const node = state.get('nodes', instance.primary_node);
+  const group = node ? state.get('groups', node.group) : undefined;
+  const disks = instance.disks.map((uuid) => state.get('disks', uuid)).filter((disk) => disk !== undefined);
+  return votingNodes(state) >= 3 && isProtected(cluster, instance, disks, group ?? null, wall_s);
+}
+
+/**
+ * What to start: the applied configuration, with a start's temporary `hvparams` on top.
+ * @param disk_path where the storage driver has a disk on this host.
+ */
+export function guestSpec(
+  state: StateView,
+  instance: Instance,
+  hvparams: FilledParams,
+  disk_paths: readonly string[],
+  wall_s: number,
+): GuestSpec {
+  const cluster = state.get('cluster', 'cluster');
+  if (!cluster) throw new Error('this host has no cluster configuration');
+  const backend = fillBeParams(cluster, instance);
+  return {
+    uuid: instance.uuid,
+    name: instance.name,
+    epoch: instance.owner.epoch,
+    memory_mib: Number(backend['maxmem']),
+    vcpus: Number(backend['vcpus']),
+    hvparams: { ...fillHvParams(cluster, instance), ...hvparams },
+    disks: diskSpecs(state, instance).map((disk, index) => ({
+      path: disk_paths[index]!,
+      mode: disk.mode,
+      uuid: disk.uuid,
+    })),
+    nics: nicSpecs(cluster, instance),
+    tags: instance.tags,
+    protected: instanceIsProtected(state, instance, wall_s),
+  };
+}

@@ -1,0 +1,100 @@
+/**
+ * The node's memory of the steps it was asked to do: a key is on disk before the node acts, its outcome when it has
+ * acted. A second call with the same key joins the first or gets its outcome; after a crash in between the act is done
+ * again, which is safe because every verb is idempotent. Keys go when their job has ended in the applied state.
+ */
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { StepKey } from '../ops/types.ts';
+import { readJson, removeDurable, writeDurableJson } from './durable-file.ts';
+
+export type Outcome =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly message: string };
+
+interface JournalRecord {
+  readonly key: StepKey;
+  readonly verb: string;
+  readonly outcome: Outcome | null;
+}
+
+export interface Journal {
+  /** Runs `act` once per key, for ever. `act` must not reject for a reason that a retry of the same key should not see. */
+  once(key: StepKey, verb: string, act: () => Promise<Outcome>): Promise<Outcome>;
+  /** Forgets the steps of a job that has ended. Does nothing while one of them runs: ask again. */
+  forget(job: number): Promise<void>;
+  /** Jobs with keys here. */
+  jobs(): readonly number[];
+  running(): number;
+}
+
+const fileName = (key: StepKey) => `${key.job}.${key.op}.${key.step}${key.undo ? '.undo' : ''}.json`;
+
+export async function openJournal(directory: string): Promise<Journal> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const done = new Map<string, Outcome>();
+  const running = new Map<string, Promise<Outcome>>();
+  const by_job = new Map<number, Set<string>>();
+  /** Removals under way: a key that comes again meanwhile must not lose its new file to them. */
+  const forgetting = new Map<number, Promise<void>>();
+  const remember = (key: StepKey) => {
+    const names = by_job.get(key.job) ?? new Set();
+    names.add(fileName(key));
+    by_job.set(key.job, names);
+  };
+  for (const name of await readdir(directory)) {
+    if (!name.endsWith('.json')) {
+      await removeDurable(join(directory, name));
+      continue;
+    }
+    const record = (await readJson(join(directory, name))) as JournalRecord;
+    remember(record.key);
+    if (record.outcome) done.set(name, record.outcome);
+  }
+
+  async function run(
+    name: string,
+    key: StepKey,
+    verb: string,
+    act: () => Promise<Outcome>,
+  ): Promise<Outcome> {
+    const file = join(directory, name);
+    await forgetting.get(key.job);
+    await writeDurableJson(file, { key, verb, outcome: null } satisfies JournalRecord);
+    const outcome = await act();
+    await writeDurableJson(file, { key, verb, outcome } satisfies JournalRecord);
+    done.set(name, outcome);
+    return outcome;
+  }
+
+  async function removeFiles(names: ReadonlySet<string>): Promise<void> {
+    for (const name of names) {
+      done.delete(name);
+      await removeDurable(join(directory, name));
+    }
+  }
+
+  return {
+    once(key, verb, act) {
+      const name = fileName(key);
+      const finished = done.get(name);
+      if (finished) return Promise.resolve(finished);
+      const under_way = running.get(name);
+      if (under_way) return under_way;
+      remember(key);
+      const promise = run(name, key, verb, act).finally(() => running.delete(name));
+      running.set(name, promise);
+      return promise;
+    },
+    async forget(job) {
+      const names = by_job.get(job) ?? new Set<string>();
+      for (const name of names) if (running.has(name)) return;
+      by_job.delete(job);
+      const removal = removeFiles(names).finally(() => forgetting.delete(job));
+      forgetting.set(job, removal);
+      await removal;
+    },
+    jobs: () => [...by_job.keys()],
+    running: () => running.size,
+  };
+}

@@ -1,0 +1,217 @@
+/**
+ * An in-memory network of meshes for simulation and tests: the same mesh code as in production over connections that
+ * exist only here, in the time that is handed in. Deterministic: it has no clock, timer or chance of its own.
+ * Hosts are named by their peer ids.
+ */
+import type { Mesh } from '../mesh-types.ts';
+import {
+  type Carrier,
+  type CarrierConnection,
+  type CarrierEvents,
+  DialError,
+  type MeshEnv,
+} from './carrier.ts';
+import { MemoryConnection } from './memory-connection.ts';
+import { MemoryPipe } from './memory-pipe.ts';
+import { MeshCore } from './mesh-core.ts';
+
+export type CutDirection = 'both' | 'a-to-b' | 'b-to-a';
+
+export interface MemoryMeshOptions {
+  readonly peer_id: string;
+  readonly self_member: number;
+  /** Where others dial it; `/memory/PEER` if not given. */
+  readonly addresses?: readonly string[];
+  readonly generation: number;
+  /** This host's own clock and chance; the network's if not given. */
+  readonly env?: MeshEnv;
+}
+
+export interface MemoryNetwork {
+  createMesh(options: MemoryMeshOptions): Mesh;
+  /** Holds back everything in that direction. Standing connections stay until somebody gives them up. */
+  cut(a: string, b: string, direction: CutDirection): void;
+  /** Undoes all cuts between the two; what was held back arrives. */
+  heal(a: string, b: string): void;
+  healAll(): void;
+  /** One-way delay between two hosts, asked for each packet. Without it: the network's default. */
+  setDelay(a: string, b: string, delay_ms: () => number): void;
+  /** The host's process is gone. `silent`: with it the power, so that nobody is told; otherwise its kernel resets its connections. */
+  kill(peer_id: string, options: { readonly silent: boolean }): void;
+  /** Standing connections between two hosts. */
+  connections(a: string, b: string): number;
+}
+
+interface Host {
+  readonly peer_id: string;
+  readonly addresses: readonly string[];
+  readonly events: CarrierEvents;
+  readonly connections: Set<MemoryConnection>;
+  /** `dead`: its kernel still refuses connections. `dark`: nothing answers. */
+  state: 'alive' | 'dead' | 'dark';
+}
+
+export function createMemoryNetwork(env: MeshEnv, default_delay_ms: () => number = () => 0.2): MemoryNetwork {
+  return new Network(env, default_delay_ms);
+}
+
+class Network implements MemoryNetwork {
+  readonly #env: MeshEnv;
+  readonly #default_delay_ms: () => number;
+  readonly #hosts = new Map<string, Host>();
+  readonly #cuts = new Set<string>();
+  readonly #delays = new Map<string, () => number>();
+  readonly #pipes = new Set<{ readonly from: string; readonly to: string; readonly pipe: MemoryPipe }>();
+
+  constructor(env: MeshEnv, default_delay_ms: () => number) {
+    this.#env = env;
+    this.#default_delay_ms = default_delay_ms;
+  }
+
+  createMesh(options: MemoryMeshOptions): Mesh {
+    const { peer_id } = options;
+    if (this.#hosts.get(peer_id)?.state === 'alive') throw new Error(`a host ${peer_id} is alive already`);
+    const core = new MeshCore({ ...options, env: options.env ?? this.#env });
+    const addresses = options.addresses ?? [`/memory/${peer_id}`];
+    const host: Host = { peer_id, addresses, events: core, connections: new Set(), state: 'alive' };
+    this.#hosts.set(peer_id, host);
+    const carrier: Carrier = {
+      peer_id,
+      addresses,
+      dial: (to, address, signal) => this.#dial(host, to, address, signal),
+      disconnect: (to, reason) => {
+        for (const connection of [...host.connections])
+          if (connection.peer_id === to) connection.abort(reason);
+      },
+      close: async () => {
+        if (host.state === 'alive') host.state = 'dead';
+        for (const connection of [...host.connections]) connection.abort('the mesh is closed');
+      },
+    };
+    core.start(carrier);
+    return core;
+  }
+
+  cut(a: string, b: string, direction: CutDirection): void {
+    if (direction !== 'b-to-a') this.#cuts.add(pairKey(a, b));
+    if (direction !== 'a-to-b') this.#cuts.add(pairKey(b, a));
+  }
+
+  heal(a: string, b: string): void {
+    this.#cuts.delete(pairKey(a, b));
+    this.#cuts.delete(pairKey(b, a));
+    this.#releaseHeld();
+  }
+
+  healAll(): void {
+    this.#cuts.clear();
+    this.#releaseHeld();
+  }
+
+  setDelay(a: string, b: string, delay_ms: () => number): void {
+    this.#delays.set(pairKey(a, b), delay_ms);
+    this.#delays.set(pairKey(b, a), delay_ms);
+  }
+
+  kill(peer_id: string, options: { readonly silent: boolean }): void {
+    const host = this.#hosts.get(peer_id);
+    if (host === undefined) throw new Error(`no host ${peer_id}`);
+    host.state = options.silent ? 'dark' : 'dead';
+    for (const connection of [...host.connections]) {
+      if (options.silent) connection.vanish('killed');
+      else connection.abort('killed');
+    }
+  }
+
+  connections(a: string, b: string): number {
+    const host = this.#hosts.get(a);
+    return host === undefined
+      ? 0
+      : [...host.connections].filter((connection) => connection.peer_id === b).length;
+  }
+
+  #dial(from: Host, to: string, address: string, signal: AbortSignal): Promise<CarrierConnection> {
+    return new Promise((resolve, reject) => {
+      const fail = (code: DialError['code'], message: string) => {
+        signal.removeEventListener('abort', onAbort);
+        reject(new DialError(code, message));
+      };
+      const onAbort = () => fail('timeout', 'no connection in time');
+      if (signal.aborted) return onAbort();
+      signal.addEventListener('abort', onAbort, { once: true });
+      if (from.state !== 'alive') return fail('unreachable', 'this host is dead');
+      const target = this.#hostAt(address);
+      if (target === undefined) return fail('unreachable', `nothing at ${address}`);
+      const there = this.#pipe(from.peer_id, target.peer_id);
+      const back = this.#pipe(target.peer_id, from.peer_id);
+      const drop = () => {
+        for (const entry of [there, back]) {
+          entry.pipe.kill();
+          this.#pipes.delete(entry);
+        }
+      };
+      there.pipe.send(() => {
+        if (signal.aborted) return drop();
+        if (target.state === 'dark') return drop();
+        const refuse = (code: DialError['code'], message: string) => {
+          back.pipe.send(() => {
+            drop();
+            fail(code, message);
+          });
+        };
+        if (target.state === 'dead') return refuse('unreachable', `connection refused by ${address}`);
+        if (target.peer_id !== to) return refuse('wrong-peer', 'another peer than expected answers there');
+        if (!target.events.admit(from.peer_id)) return refuse('refused', 'the peer closed the connection');
+        const near = new MemoryConnection(to, address, there.pipe, (...args) => from.events.stream(...args));
+        const far = new MemoryConnection(from.peer_id, from.addresses[0] ?? '', back.pipe, (...args) =>
+          target.events.stream(...args),
+        );
+        MemoryConnection.join(near, far);
+        let ends = 2;
+        for (const end of [near, far]) end.onClose(() => (--ends === 0 ? drop() : undefined));
+        this.#track(target, far);
+        back.pipe.send(() => {
+          signal.removeEventListener('abort', onAbort);
+          if (signal.aborted || from.state !== 'alive' || !far.open) {
+            near.abort('the dial was given up');
+            if (!signal.aborted) reject(new DialError('refused', 'the peer closed the connection'));
+            return;
+          }
+          this.#track(from, near);
+          resolve(near);
+        });
+        target.events.inbound(far);
+      });
+    });
+  }
+
+  #hostAt(address: string): Host | undefined {
+    const hosts = [...this.#hosts.values()].filter((host) => host.addresses.includes(address));
+    // A host that was made anew under another peer id took the address over.
+    return hosts.find((host) => host.state === 'alive') ?? hosts[0];
+  }
+
+  #track(host: Host, connection: MemoryConnection): void {
+    host.connections.add(connection);
+    connection.onClose(() => host.connections.delete(connection));
+  }
+
+  #pipe(from: string, to: string): { readonly from: string; readonly to: string; readonly pipe: MemoryPipe } {
+    const key = pairKey(from, to);
+    const pipe = new MemoryPipe(this.#env, {
+      cut: () => this.#cuts.has(key),
+      delay_ms: () => (this.#delays.get(key) ?? this.#default_delay_ms)(),
+    });
+    const entry = { from, to, pipe };
+    this.#pipes.add(entry);
+    return entry;
+  }
+
+  #releaseHeld(): void {
+    for (const { pipe } of [...this.#pipes]) pipe.healed();
+  }
+}
+
+function pairKey(from: string, to: string): string {
+  return `${from} ${to}`;
+}
