@@ -26,6 +26,8 @@ export interface KeeperClient extends ProcessKeeper {
   setLease(deadline_ms: number, guard_slack_ms: number, reset: boolean): void;
   /** Resolves once it is durable and no release of the address is under way: only then may the address be started. 0: not master, address let go. */
   setMaster(deadline_ms: number, params: MasterIpParams | null): Promise<void>;
+  /** For an address that `setMaster` has made ours. Nothing is waited for: a keeper that has let go of it meanwhile says so. */
+  extendMaster(deadline_ms: number, params: MasterIpParams): void;
   /** `false` must have resolved before the guest is resumed: otherwise a frozen guest may wake without proof. */
   setPaused(name: string, proven: boolean): Promise<void>;
   onFenced(handler: (fenced: Fenced) => void): void;
@@ -196,6 +198,7 @@ export async function connectKeeper(connection: KeeperConnection): Promise<Keepe
       send({ type: 'master', deadline_ms, params });
       return sync();
     },
+    extendMaster: (deadline_ms, params) => send({ type: 'master', deadline_ms, params }),
     setPaused(name, proven) {
       send({ type: 'paused', name, proven });
       // Any answer shows that the line before it has taken effect; `sync` would also wait for the master address.

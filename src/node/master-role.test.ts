@@ -36,6 +36,9 @@ function createRig() {
       acts.push(params ? `keeper +${deadline_ms - env.now_ms()}` : 'keeper 0');
       return rig.keeper();
     },
+    extendMaster: (deadline_ms) => {
+      acts.push(`extend +${deadline_ms - env.now_ms()}`);
+    },
     deadline: () => (rig.leads_ms === null ? null : env.now_ms() + rig.leads_ms),
     params: () => rig.params,
     onChange: (held) => acts.push(held ? 'held' : 'let go'),
@@ -54,7 +57,7 @@ test('only who leads takes the address, after the keeper knows the deadline; los
   await rig.env.advance(0);
   assert.deepEqual(rig.acts, ['keeper +2000', 'start 192.0.2.1', 'held']);
   await rig.env.advance(500);
-  assert.deepEqual(rig.acts.slice(3), ['keeper +2000', 'keeper +2000'], 'extended');
+  assert.deepEqual(rig.acts.slice(3), ['extend +2000', 'extend +2000'], 'extended');
   rig.leads_ms = null;
   rig.role.wake();
   await rig.env.advance(0);

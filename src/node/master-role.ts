@@ -14,6 +14,8 @@ export interface MasterRoleDeps {
   readonly driver: MasterIpDriver;
   /** Resolves when it is durable with the keeper and no release by the keeper is under way. */
   setMaster(deadline_ms: number, params: MasterIpParams | null): Promise<void>;
+  /** A later deadline for the address that is up. */
+  extendMaster(deadline_ms: number, params: MasterIpParams): void;
   /** null: this member may not hold the address now. Otherwise until when, by the last quorum round. */
   deadline(): number | null;
   /** null: the cluster has no master IP, or this host has no state yet. */
@@ -36,8 +38,6 @@ export interface MasterRole {
 const extend_every_ms = 250;
 const first_retry_ms = 1_000;
 const last_retry_ms = 10_000;
-/** Extensions that the keeper has not answered yet. */
-const most_extensions = 40;
 
 const same = (a: MasterIpParams | null, b: MasterIpParams | null) => JSON.stringify(a) === JSON.stringify(b);
 
@@ -148,17 +148,12 @@ export function createMasterRole(deps: MasterRoleDeps): MasterRole {
   }
 
   let cancel_timer: () => void = () => undefined;
-  let extending = 0;
+  let extended_to_ms = 0;
   const extend = () => {
     const deadline_ms = deps.deadline();
-    if (up && deadline_ms !== null && extending < most_extensions) {
-      extending += 1;
-      deps
-        .setMaster(deadline_ms, up)
-        .catch((error: Error) => env.log('error', 'the keeper does not answer', { error: error.message }))
-        .finally(() => {
-          extending -= 1;
-        });
+    if (up && deadline_ms !== null && deadline_ms !== extended_to_ms) {
+      extended_to_ms = deadline_ms;
+      deps.extendMaster(deadline_ms, up);
     }
     wake();
     if (!closing) cancel_timer = env.after(extend_every_ms, extend);

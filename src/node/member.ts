@@ -244,6 +244,7 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
     env,
     driver: drivers.master_ip,
     setMaster: (deadline_ms, params) => keeper.setMaster(deadline_ms, params),
+    extendMaster: (deadline_ms, params) => keeper.extendMaster(deadline_ms, params),
     deadline() {
       const status = replica.status();
       if (closing || status.role !== 'leader' || !status.established) return null;

@@ -62,7 +62,7 @@ describe('frozen leaders', { timeout: 400_000 }, () => {
       'web1 to be started elsewhere',
       120_000,
     );
-    const taken_ms = guests.latest.not_before_ms;
+    const taken_ms = (await guests.successorOf(pid)).not_before_ms;
     const first = guests.runs.find((run) => run.pid === pid);
     assert.ok(first && first.last_running_ms < taken_ms, 'the old copy stood still before the new one began');
 
@@ -110,7 +110,7 @@ describe('frozen leaders', { timeout: 400_000 }, () => {
       'web1 to be started elsewhere',
       120_000,
     );
-    const copy = guests.latest;
+    const copy = await guests.successorOf(pid);
     assert.notEqual(copy.node, old);
     const taken_ms = copy.not_before_ms;
     const first = guests.runs.find((run) => run.pid === pid);

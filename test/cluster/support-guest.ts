@@ -189,6 +189,16 @@ export class GuestWatch {
     return run;
   }
 
+  /** The run that began after that of process `pid`: the configuration may tell of it before this watch has looked. */
+  async successorOf(pid: number): Promise<GuestRun> {
+    await waitUntil(
+      () => this.latest.pid !== pid,
+      `another process of ${this.#instance} than ${pid}`,
+      patience_ms,
+    );
+    return this.latest;
+  }
+
   stop(): void {
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
@@ -119,6 +119,16 @@ test('the first path that has a name wins; a missing path and stray files are pa
       ['same', join(top, 'a/same'), false],
     ],
   );
+});
+
+test('an entry that cannot be looked at is told with the reason, not left out', async (t) => {
+  const path = await mkdtemp(join(tmpdir(), 'skein-os-'));
+  t.after(() => rm(path, { recursive: true, force: true }));
+  await symlink('loop', join(path, 'loop'));
+  const [definition] = await listOsDefinitions([path]);
+  assert.equal(definition?.name, 'loop');
+  assert.equal(definition.valid, false);
+  assert.match(definition.reason, /ELOOP/);
 });
 
 test('our own definition is valid', async () => {

@@ -2,7 +2,7 @@
  * Reads OS definitions, the directories in which a script installs an operating system: Ganeti's interface, in the
  * versions 10, 15 and 20. An invalid definition is reported with the reason, never left out.
  */
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { access, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -33,12 +33,25 @@ async function readLines(path: string): Promise<readonly string[] | null> {
   }
 }
 
+/** Only a path that does not exist is missing; one that cannot be looked at is an error to tell. */
+async function statOrNull(path: string): Promise<Stats | null> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
+    throw new Invalid(`${path}: ${(error as Error).message}`);
+  }
+}
+
 async function requireScript(directory: string, name: string): Promise<void> {
   const path = join(directory, name);
-  const found = await stat(path).catch(() => null);
+  const found = await statOrNull(path);
   if (found === null || !found.isFile()) throw new Invalid(`script "${name}" is missing`);
-  await access(path, constants.X_OK).catch(() => {
-    throw new Invalid(`script "${name}" is not executable`);
+  await access(path, constants.X_OK).catch((error: NodeJS.ErrnoException) => {
+    throw new Invalid(
+      error.code === 'EACCES' ? `script "${name}" is not executable` : `${path}: ${error.message}`,
+    );
   });
 }
 
@@ -68,31 +81,57 @@ function parameterOf(line: string): { readonly name: string; readonly descriptio
 
 /** Reads one definition; what is wrong with it is in `reason`. */
 export async function readOsDefinition(path: string, name: string): Promise<OsDefinition> {
-  let api_versions: readonly number[] = [];
-  let variants: readonly string[] = [];
-  let parameters: OsDefinition['parameters'] = [];
+  const found: { -readonly [K in keyof OsDefinition]: OsDefinition[K] } = {
+    name,
+    path,
+    api_versions: [],
+    variants: [],
+    parameters: [],
+    valid: false,
+    reason: '',
+  };
   try {
-    api_versions = await apiVersions(path);
-    const version = commonApiVersion({ api_versions });
-    if (version >= 15) variants = (await readLines(join(path, 'variants.list'))) ?? [];
-    if (version === 15 && variants.length === 0)
+    found.api_versions = await apiVersions(path);
+    const version = commonApiVersion(found);
+    if (version >= 15) found.variants = (await readLines(join(path, 'variants.list'))) ?? [];
+    if (version === 15 && found.variants.length === 0)
       throw new Invalid('API version 15 needs a variants.list with at least one variant');
     if (version >= 20) {
       const lines = await readLines(join(path, 'parameters.list'));
       if (lines === null) throw new Invalid('file "parameters.list" is missing (API version 20 needs it)');
-      parameters = lines.map(parameterOf);
+      found.parameters = lines.map(parameterOf);
       await requireScript(path, 'verify');
     }
-    const untrusted = await stat(join(path, 'create_untrusted')).catch(() => null);
-    const create = await stat(join(path, 'create')).catch(() => null);
+    const untrusted = await statOrNull(join(path, 'create_untrusted'));
+    const create = await statOrNull(join(path, 'create'));
     if (create === null && untrusted !== null)
       throw new Invalid('it has only "create_untrusted", which is not supported yet');
     for (const script of ['create', 'import', 'export', 'rename']) await requireScript(path, script);
-    return { name, path, api_versions, variants, parameters, valid: true, reason: '' };
+    found.valid = true;
   } catch (error) {
     if (!(error instanceof Invalid)) throw error;
-    return { name, path, api_versions, variants, parameters, valid: false, reason: error.message };
+    found.reason = error.message;
   }
+  return found;
+}
+
+/** Null: nothing there, or no directory. An entry that cannot be looked at is told, not left out. */
+async function definitionAt(path: string, name: string): Promise<OsDefinition | null> {
+  try {
+    if (!(await statOrNull(path))?.isDirectory()) return null;
+  } catch (error) {
+    if (!(error instanceof Invalid)) throw error;
+    return {
+      name,
+      path,
+      api_versions: [],
+      variants: [],
+      parameters: [],
+      valid: false,
+      reason: error.message,
+    };
+  }
+  return readOsDefinition(path, name);
 }
 
 /** All definitions in `paths`, by name; directories that do not exist are passed over. */
@@ -104,14 +143,9 @@ export async function listOsDefinitions(paths: readonly string[]): Promise<reado
       throw error;
     });
     for (const name of names.sort()) {
-      const directory = join(path, name);
-      if (
-        found.has(name) ||
-        name.startsWith('.') ||
-        !(await stat(directory).catch(() => null))?.isDirectory()
-      )
-        continue;
-      found.set(name, await readOsDefinition(directory, name));
+      if (found.has(name) || name.startsWith('.')) continue;
+      const definition = await definitionAt(join(path, name), name);
+      if (definition !== null) found.set(name, definition);
     }
   }
   return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
