@@ -10,7 +10,7 @@ import { settled, withLab } from './skein-lab.ts';
 /** USER_HZ of every Linux that Node runs on. */
 const tick_ms = 10;
 /** After start-up, garbage is collected and code compiled. */
-const rest_s = 20;
+const rest_s = 90;
 
 /** Proportional set size, in MiB. */
 function pssMib(pid: number): number {

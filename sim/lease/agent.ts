@@ -36,6 +36,7 @@ export function renew(w: World, h: Host): void {
     sent_at_ms: w.clock(h),
     applied: h.applied,
     watchdog: 'none',
+    urgent: false,
     lease_ms: model_ha.lease_ms,
     guard_slack_ms: model_ha.guard_slack_ms,
     live: {

@@ -12,7 +12,7 @@ import { CoreState } from './core-state.ts';
 import { campaign, countOwnVote, mayCampaign, onVoteReply, onVoteRequest } from './election.ts';
 import { onAppend, onHeartbeat, onInstalled } from './follower.ts';
 import { invariant } from './invariant.ts';
-import { advanceCommit, beginRound, isActive, settleRounds, tickLeader } from './leader.ts';
+import { advanceCommit, beginReadRound, isActive, settleRounds, tickLeader } from './leader.ts';
 import { propose, proposeChange } from './proposals.ts';
 import { onAppendReply, onHeartbeatReply, replicate, sendAppend } from './replication.ts';
 import { continueTransfer, stepDown, transfer } from './transfer.ts';
@@ -132,7 +132,7 @@ class RaftCore implements Core {
   ready(): Ready | null {
     const s = this.#s;
     if (s.role === 'leader') {
-      if (s.lead.rounds.due) beginRound(s, false);
+      if (s.lead.rounds.due) beginReadRound(s);
       replicate(s);
     }
     const { hard_state, outbox } = s;

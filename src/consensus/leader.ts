@@ -61,9 +61,18 @@ export function advanceCommit(s: CoreState): void {
   }
 }
 
-/** Numbers a heartbeat and sends it: to all, or to the voters only when it just confirms reads. */
+/**
+ * A round for reads that wait. Late in the heartbeat interval it goes to everybody and is the heartbeat too; earlier, only
+ * the voters, whose answers count, are asked.
+ */
+export function beginReadRound(s: CoreState): void {
+  beginRound(s, 2 * s.lead.heartbeat_elapsed >= s.options.heartbeat_ticks);
+}
+
+/** Numbers a heartbeat and sends it: to all, or to the voters only. */
 export function beginRound(s: CoreState, everybody: boolean): void {
   const lead = s.lead;
+  if (everybody) lead.heartbeat_elapsed = 0;
   const round = lead.rounds.begin(s.now);
   for (const progress of lead.progress.values()) {
     if (!everybody && !isVoter(s.configuration, progress.id)) continue;
@@ -95,10 +104,7 @@ export function tickLeader(s: CoreState): void {
   }
   for (const progress of lead.progress.values()) progress.tick(s.now, election_ticks);
   if (lead.transfer !== null && ++lead.transfer.elapsed >= election_ticks) lead.transfer = null;
-  if (++lead.heartbeat_elapsed >= heartbeat_ticks) {
-    lead.heartbeat_elapsed = 0;
-    beginRound(s, true);
-  }
+  if (++lead.heartbeat_elapsed >= heartbeat_ticks) beginRound(s, true);
 }
 
 /** Ends the lead, and asks the voter that knows most to take it up, so that nobody has to wait for silence. */

@@ -14,6 +14,8 @@ export interface LeaseRenewal {
   readonly sent_at_ms: number;
   readonly applied: number;
   readonly watchdog: 'none' | 'unproven' | 'proven';
+  /** Something waits for the grant; otherwise it is routine and may share a round with others. */
+  readonly urgent: boolean;
   /** L and K that the node's keeper still has in force: the leader waits for the largest. */
   readonly lease_ms: number;
   readonly guard_slack_ms: number;

@@ -95,7 +95,7 @@ export function createLeaseLoop(deps: LeaseLoopDeps): LeaseLoop {
     return last_facts;
   }
 
-  function renewal(live: LeaseRenewal['live']): LeaseRenewal {
+  function renewal(live: LeaseRenewal['live'], urgent: boolean): LeaseRenewal {
     sequence += 1;
     const ha = deps.ha();
     const held = lease.state();
@@ -106,6 +106,7 @@ export function createLeaseLoop(deps: LeaseLoopDeps): LeaseLoop {
       sent_at_ms: env.now_ms(),
       applied: deps.applied(),
       watchdog: 'none',
+      urgent,
       lease_ms: Math.max(ha.lease_ms, held.lease_ms),
       guard_slack_ms: Math.max(ha.guard_slack_ms, held.guard_slack_ms),
       live,
@@ -153,14 +154,14 @@ export function createLeaseLoop(deps: LeaseLoopDeps): LeaseLoop {
     else in_flight.delete(member);
   }
 
-  async function renew(): Promise<void> {
+  async function renew(urgent: boolean): Promise<void> {
     const { renew_ms, lease_ms } = deps.ha();
     const live = await facts(renew_ms / 2);
     if (stopped || live === null) return;
     for (const { member, method } of targets()) {
       const abort = room(member);
       if (abort === null) continue;
-      const sent = renewal(live);
+      const sent = renewal(live, urgent || stage() !== 'ok');
       mesh
         .call(
           member,
@@ -178,21 +179,21 @@ export function createLeaseLoop(deps: LeaseLoopDeps): LeaseLoop {
   // what runs is left to the keeper, whose deadline still stands.
   const stage = (): LeaseStage => (lease.state().deadline_ms === 0 ? 'suspect' : lease.stage(env.now_ms()));
 
-  function tick(): void {
+  function tick(urgent: boolean): void {
     if (stopped) return;
     cancel();
-    renew().catch((error: Error) => env.log('error', 'lease renewal', { error: error.message }));
-    cancel = env.after(deps.ha().renew_ms, tick);
+    renew(urgent).catch((error: Error) => env.log('error', 'lease renewal', { error: error.message }));
+    cancel = env.after(deps.ha().renew_ms, () => tick(false));
     deps.changed();
   }
-  const off = replica.on('role', () => tick());
-  tick();
+  const off = replica.on('role', () => tick(true));
+  tick(true);
 
   return {
     stage,
     mayStart: () => lease.mayStart(env.now_ms(), deps.applied()),
     left_ms: () => Math.max(0, lease.state().deadline_ms - env.now_ms()),
-    renewSoon: tick,
+    renewSoon: () => tick(true),
     stop() {
       stopped = true;
       off();

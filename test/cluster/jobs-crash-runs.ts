@@ -23,8 +23,6 @@ export interface CrashPlan {
   readonly seed: number;
   /** All three moments of each entry. */
   readonly thorough: boolean;
-  /** Only every n-th entry, beginning with one that the seed chooses. */
-  readonly stride: number;
 }
 
 export interface CrashRuns {
@@ -141,10 +139,9 @@ export function createCrashRuns(lab: Lab): CrashRuns {
           .replaceAll(cast.target, 'TARGET');
 
       for (const [entry, label] of whole.seen.entries()) {
-        if ((entry + plan.seed) % plan.stride !== 0) continue;
         const rotating = moments[(entry + plan.seed) % moments.length] as CrashMoment;
         for (const moment of plan.thorough ? moments : [rotating]) {
-          const on_leader = Math.floor(entry / plan.stride + plan.seed) % 2 === 0;
+          const on_leader = (entry + plan.seed) % 2 === 0;
           const context = `${scenario.name}: leader dies ${moment} entry ${entry} (${label}), ${on_leader ? 'on' : 'off'} the guest's node`;
           const done = await retried(() => run(scenario, entry, moment, on_leader));
           await sameState(lab);

@@ -53,6 +53,7 @@ const renewal = (overrides: Partial<LeaseRenewal> = {}): LeaseRenewal => ({
   sent_at_ms: 500,
   applied: 10,
   watchdog: 'none',
+  urgent: true,
   lease_ms: 10_000,
   guard_slack_ms: 2000,
   live,
@@ -60,6 +61,23 @@ const renewal = (overrides: Partial<LeaseRenewal> = {}): LeaseRenewal => ({
 });
 const refused = (pattern: RegExp) => (error: unknown) =>
   error instanceof LeaseRefused && error.code === 'refused' && pattern.test(error.message);
+
+test('routine renewals wait for each other, an urgent one for nobody', async () => {
+  const { granter, rounds, timers } = setUp();
+  const a = granter.renew(renewal({ urgent: false }));
+  const b = granter.renew(renewal({ node: 'b', urgent: false }));
+  assert.deepEqual([rounds.length, timers.length], [0, 1], 'one wait for both');
+  timers[0]!();
+  rounds[0]!.resolve({ index: 10, term: 4 });
+  assert.deepEqual([(await a).index, (await b).index], [10, 10]);
+
+  const later = granter.renew(renewal({ sent_at_ms: 600, urgent: false }));
+  assert.equal(rounds.length, 1);
+  const urgent = granter.renew(renewal({ node: 'b', sent_at_ms: 600 }));
+  assert.equal(rounds.length, 2, 'and takes those that waited along');
+  rounds[1]!.resolve({ index: 11, term: 4 });
+  assert.deepEqual([(await later).index, (await urgent).index], [11, 11]);
+});
 
 test('one round serves all that came before it began; who comes later waits for the next', async () => {
   const { granter, rounds, world } = setUp();
