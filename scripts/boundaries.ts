@@ -43,10 +43,8 @@ const import_table: readonly { readonly folder: string; readonly may: readonly A
 /** Where the outside world is allowed in. */
 const io_allowed: readonly RegExp[] = [
   /^src\/drivers\//,
-  /^src\/node\/(real-env|real-disk|durable-file|image|journal|identity|facts|agent|agent-options|main)\.ts$/,
+  /^src\/node\/(real-env|real-disk|real-host|durable-file|image|identity|agent|agent-options|main)\.ts$/,
   /^src\/node\/(api-server|api-client|who-server|console|socket-stream|keeper-client)\.ts$/,
-  // A verb that looks at the host itself.
-  /^src\/node\/actions\/node\.ts$/,
   /^src\/node\/(mesh|keeper)\//,
   /^(cli|scripts|bench|test)\//,
   // The simulator's command line; its world may not.

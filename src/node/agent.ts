@@ -12,7 +12,7 @@ import type { AgentStatus } from './api-types.ts';
 import type { CrashPoint } from './crash-point.ts';
 import { endGuests } from './end-guests.ts';
 import { found } from './founding.ts';
-import type { Identity } from './identity.ts';
+import type { Host } from './host.ts';
 import { joinCluster, parseJoining } from './joining.ts';
 import type { KeeperClient } from './keeper-client.ts';
 import { parseLeave, refuseWhileKnown } from './leave-check.ts';
@@ -28,7 +28,7 @@ import { within } from './within.ts';
 export interface AgentDeps {
   readonly options: AgentOptions;
   readonly env: Env;
-  readonly identity: Identity;
+  readonly host: Host;
   readonly keeper: KeeperClient;
   readonly drivers: HostDrivers;
   readonly version: string;
@@ -51,7 +51,7 @@ export interface Agent {
 }
 
 export async function startAgent(deps: AgentDeps): Promise<Agent> {
-  const { options, env, keeper, identity } = deps;
+  const { options, env, keeper, host } = deps;
   await mkdir(options.data_dir, { recursive: true, mode: 0o700 });
   let member: Member | null = null;
   /** A founding or joining is under way. */
@@ -65,7 +65,7 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
     member = await startMember({
       options,
       env,
-      identity,
+      host,
       keeper,
       drivers: deps.drivers,
       file,
@@ -88,7 +88,7 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
     try {
       return await begin(file);
     } catch (error) {
-      await removeMemberFile(options.data_dir);
+      await removeMemberFile(host.membership);
       // What it had opened already is closed by a new start.
       env.after(100, () => deps.exit(1));
       throw new ApiFailure('unavailable', `this agent cannot start as a member: ${(error as Error).message}`);
@@ -100,7 +100,7 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
     env.log('warn', 'leaving the cluster', { reason });
     await member?.retire(reason);
     await endGuests({ env, hypervisors: deps.drivers.hypervisors }, tries);
-    await removeMemberFile(options.data_dir);
+    await removeMemberFile(host.membership);
     // After the answer to whoever asked.
     env.after(50, () => deps.exit(0));
   }
@@ -141,7 +141,7 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
 
   const foundCluster: ApiHandler = (params) =>
     exclusively(async () => {
-      const file = await found({ options, env, peer_id: identity.peer_id, boot: keeper.boot }, params);
+      const file = await found({ options, env, host, boot: keeper.boot }, params);
       const started = await beginNew(file);
       const founded = () => started.state.get('cluster', 'cluster') !== undefined;
       await until(started, init_timeout_ms, founded, 'the cluster to be founded');
@@ -151,7 +151,7 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
   const joinThis: ApiHandler = (params) =>
     exclusively(async () => {
       const joining = parseJoining({ options, env }, params);
-      const file = await joinCluster({ options, env, identity, boot: keeper.boot }, joining);
+      const file = await joinCluster({ options, env, host, boot: keeper.boot }, joining);
       const started = await beginNew(file);
       const arrived = () => started.state.get('nodes', file.node_uuid) !== undefined;
       await until(started, joining.timeout_ms ?? join_timeout_ms, arrived, 'the configuration to arrive');
@@ -194,7 +194,7 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
       node_version: process.version,
       name: member?.file.node_name ?? options.name,
       member: member?.file.member ?? 0,
-      peer_id: identity.peer_id,
+      peer_id: host.peer_id,
       in_cluster: member !== null,
       role: raft?.role ?? 'none',
       term: raft?.term ?? 0,
@@ -286,7 +286,7 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
   outside = new Map([...aloneMethods, ...known.map((name): [string, ApiHandler] => [name, alone])]);
   methods = outside;
 
-  const file = await readMemberFile(options.data_dir);
+  const file = await readMemberFile(host.membership);
   if (file) await begin(file);
   /** Looks the method up at each call: founding and joining change what there is. */
   const current: ReadonlyMap<string, ApiHandler> = {
@@ -297,7 +297,7 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
   const who = await startWho();
   env.log('info', 'agent is up', {
     name: options.name,
-    peer_id: identity.peer_id,
+    peer_id: host.peer_id,
     in_cluster: file !== null,
     boot: keeper.boot,
   });

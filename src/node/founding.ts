@@ -2,17 +2,16 @@
  * Founding a cluster on this host: everything is checked before anything is written, and `member.json` comes last, so
  * that a crash on the way leaves a host that is in no cluster.
  */
-import { join } from 'node:path';
 import { z } from 'zod';
 import { createState } from '../config/state.ts';
 import { bootstrapLog } from '../consensus/index.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { ApiFailure } from './api-server.ts';
 import type { ClusterInitParams } from './api-types.ts';
+import type { Host } from './host.ts';
 import { initCommand } from './init-command.ts';
-import { type MemberFile, wipeMembership, writeMemberFile } from './member-file.ts';
+import { type MemberFile, writeMemberFile } from './member-file.ts';
 import { ownAddresses, primaryIp } from './own-address.ts';
-import { openRealDisk } from './real-disk.ts';
 import type { Env } from './real-env.ts';
 
 const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
@@ -35,13 +34,13 @@ const init_schema = z.object({
 export interface FoundingDeps {
   readonly options: AgentOptions;
   readonly env: Env;
-  readonly peer_id: string;
+  readonly host: Host;
   readonly boot: number;
 }
 
 /** Writes what makes this host the first member. @throws ApiFailure `invalid` naming the parameter, with nothing changed. */
 export async function found(deps: FoundingDeps, params: unknown): Promise<MemberFile> {
-  const { options, env } = deps;
+  const { options, env, host } = deps;
   const parsed = init_schema.safeParse(params);
   if (!parsed.success) {
     throw new ApiFailure(
@@ -60,15 +59,15 @@ export async function found(deps: FoundingDeps, params: unknown): Promise<Member
     cluster_uuid,
     group_uuid: env.uuid(),
     node_uuid,
-    peer_id: deps.peer_id,
+    peer_id: host.peer_id,
     addresses,
     boot: deps.boot,
   });
   // Applied on trial: what the state would refuse later must change nothing now.
   const trial = createState().apply(1, command);
   if (!trial.ok) throw new ApiFailure('invalid', trial.error.message, 'skein cluster init --help');
-  await wipeMembership(options.data_dir);
-  await bootstrapLog(await openRealDisk(join(options.data_dir, 'log')), {
+  await host.wipe();
+  await bootstrapLog(await host.openLogDisk(), {
     voters: [1],
     learners: [],
     voters_outgoing: [],
@@ -83,9 +82,9 @@ export async function found(deps: FoundingDeps, params: unknown): Promise<Member
     member: 1,
     node_uuid,
     node_name: wanted.node_name,
-    peers: [{ member: 1, peer_id: deps.peer_id, addresses }],
+    peers: [{ member: 1, peer_id: host.peer_id, addresses }],
     pending_init: command,
   };
-  await writeMemberFile(options.data_dir, file);
+  await writeMemberFile(host.membership, file);
   return file;
 }

@@ -2,19 +2,15 @@
  * The joiner's side: asks the members that a token names, one after the other, to be let in, and writes what makes
  * this host a member that waits for the log. `member.json` comes last.
  */
-import { join } from 'node:path';
 import { z } from 'zod';
 import { bootstrapLog } from '../consensus/index.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { ApiFailure } from './api-server.ts';
-import type { Identity } from './identity.ts';
+import type { Host } from './host.ts';
 import type { JoinAnswer, JoinRequest } from './join-server.ts';
 import { type JoinToken, parseJoinToken } from './join-token.ts';
-import { type MemberFile, wipeMembership, writeMemberFile } from './member-file.ts';
-import { createMesh } from './mesh/libp2p-mesh.ts';
-import { meshGeneration } from './mesh-generation.ts';
+import { type MemberFile, writeMemberFile } from './member-file.ts';
 import { ownAddresses, primaryIp } from './own-address.ts';
-import { openRealDisk } from './real-disk.ts';
 import type { Env } from './real-env.ts';
 
 /** One member may take this long to answer before the next is asked. */
@@ -31,7 +27,7 @@ const join_schema = z.object({
 export interface JoiningDeps {
   readonly options: AgentOptions;
   readonly env: Env;
-  readonly identity: Identity;
+  readonly host: Host;
   readonly boot: number;
 }
 
@@ -58,7 +54,7 @@ export function parseJoining(deps: Pick<JoiningDeps, 'options' | 'env'>, params:
 
 /** Asks each member that the token names until one answers; a refusal by any is final. */
 async function askMembers(deps: JoiningDeps, { token, name }: Joining): Promise<JoinAnswer> {
-  const { options, env } = deps;
+  const { options } = deps;
   const request: JoinRequest = {
     token_id: token.id,
     secret: token.secret,
@@ -67,13 +63,7 @@ async function askMembers(deps: JoiningDeps, { token, name }: Joining): Promise<
     primary_ip: primaryIp(options),
     boot: deps.boot,
   };
-  const mesh = await createMesh({
-    private_key: deps.identity.private_key,
-    self_member: 0,
-    listen: [],
-    env,
-    generation: meshGeneration(env),
-  });
+  const mesh = await deps.host.openMesh(0);
   const failures: string[] = [];
   try {
     for (const peer of token.peers) {
@@ -105,10 +95,10 @@ async function askMembers(deps: JoiningDeps, { token, name }: Joining): Promise<
 
 /** Resolves with what makes this host a member. @throws ApiFailure with nothing changed here. */
 export async function joinCluster(deps: JoiningDeps, joining: Joining): Promise<MemberFile> {
-  const { data_dir } = deps.options;
+  const { host } = deps;
   const answer = await askMembers(deps, joining);
-  await wipeMembership(data_dir);
-  await bootstrapLog(await openRealDisk(join(data_dir, 'log')));
+  await host.wipe();
+  await bootstrapLog(await host.openLogDisk());
   const file: MemberFile = {
     version: 1,
     cluster_uuid: answer.cluster_uuid,
@@ -124,6 +114,6 @@ export async function joinCluster(deps: JoiningDeps, joining: Joining): Promise<
     })),
     pending_init: null,
   };
-  await writeMemberFile(data_dir, file);
+  await writeMemberFile(host.membership, file);
   return file;
 }

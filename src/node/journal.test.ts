@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type Outcome, openJournal } from './journal.ts';
+import { recordsIn } from './real-host.ts';
 
 const key = { job: 7, op: 0, step: 1, undo: false };
 const done = (value: unknown): Outcome => ({ ok: true, value });
@@ -16,7 +17,7 @@ async function directory(t: TestContext): Promise<string> {
 
 test('a second call joins the first, a third gets its outcome, also after a restart', async (t) => {
   const path = await directory(t);
-  const journal = await openJournal(path);
+  const journal = await openJournal(recordsIn(path));
   let acts = 0;
   const gate = Promise.withResolvers<Outcome>();
   const act = () => {
@@ -28,7 +29,7 @@ test('a second call joins the first, a third gets its outcome, also after a rest
   assert.equal(journal.running(), 1);
   gate.resolve(done('made'));
   assert.deepEqual(await Promise.all([first, second]), [done('made'), done('made')]);
-  const again = await openJournal(path);
+  const again = await openJournal(recordsIn(path));
   assert.deepEqual(await again.once(key, 'os.create', act), done('made'));
   assert.equal(acts, 1);
   assert.deepEqual(again.jobs(), [7]);
@@ -36,7 +37,7 @@ test('a second call joins the first, a third gets its outcome, also after a rest
 
 test('the key is on disk before the act; died in between, the act is done again', async (t) => {
   const path = await directory(t);
-  const journal = await openJournal(path);
+  const journal = await openJournal(recordsIn(path));
   let files: readonly string[] = [];
   const died = journal.once(key, 'os.create', async () => {
     files = await readdir(path);
@@ -44,13 +45,13 @@ test('the key is on disk before the act; died in between, the act is done again'
   });
   await assert.rejects(died, /died/);
   assert.deepEqual(files, ['7.0.1.json']);
-  const again = await openJournal(path);
+  const again = await openJournal(recordsIn(path));
   assert.deepEqual(again.jobs(), [7]);
   assert.deepEqual(await again.once(key, 'os.create', async () => done('second')), done('second'));
 });
 
 test('a failure is an outcome; the undo of a step is a key of its own', async (t) => {
-  const journal = await openJournal(await directory(t));
+  const journal = await openJournal(recordsIn(await directory(t)));
   const failed: Outcome = { ok: false, message: 'no space' };
   assert.deepEqual(await journal.once(key, 'disk.create', async () => failed), failed);
   assert.deepEqual(await journal.once(key, 'disk.create', async () => done(1)), failed);
@@ -62,7 +63,7 @@ test('a failure is an outcome; the undo of a step is a key of its own', async (t
 
 test('forgets a job, but not while one of its steps runs; a key that comes back keeps its file', async (t) => {
   const path = await directory(t);
-  const journal = await openJournal(path);
+  const journal = await openJournal(recordsIn(path));
   const gate = Promise.withResolvers<Outcome>();
   const running = journal.once(key, 'os.create', () => gate.promise);
   await journal.forget(7);
@@ -81,8 +82,8 @@ test('forgets a job, but not while one of its steps runs; a key that comes back 
 test('what a crash left half written goes; what is no record is said by name', async (t) => {
   const path = await directory(t);
   await writeFile(join(path, '7.0.1.json.ab12.tmp'), '{"key"');
-  assert.deepEqual((await openJournal(path)).jobs(), []);
+  assert.deepEqual((await openJournal(recordsIn(path))).jobs(), []);
   assert.deepEqual(await readdir(path), []);
   await writeFile(join(path, '7.0.1.json'), '{"key"');
-  await assert.rejects(openJournal(path), /7\.0\.1\.json is not JSON/);
+  await assert.rejects(openJournal(recordsIn(path)), /7\.0\.1\.json is not JSON/);
 });

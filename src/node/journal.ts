@@ -3,10 +3,8 @@
  * acted. A second call with the same key joins the first or gets its outcome; after a crash in between the act is done
  * again, which is safe because every verb is idempotent. Keys go when their job has ended in the applied state.
  */
-import { mkdir, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { StepKey } from '../ops/types.ts';
-import { readJson, removeDurable, writeDurableJson } from './durable-file.ts';
+import type { Records } from './host.ts';
 
 export type Outcome =
   | { readonly ok: true; readonly value: unknown }
@@ -30,8 +28,7 @@ export interface Journal {
 
 const fileName = (key: StepKey) => `${key.job}.${key.op}.${key.step}${key.undo ? '.undo' : ''}.json`;
 
-export async function openJournal(directory: string): Promise<Journal> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+export async function openJournal(records: Records): Promise<Journal> {
   const done = new Map<string, Outcome>();
   const running = new Map<string, Promise<Outcome>>();
   const by_job = new Map<number, Set<string>>();
@@ -42,12 +39,12 @@ export async function openJournal(directory: string): Promise<Journal> {
     names.add(fileName(key));
     by_job.set(key.job, names);
   };
-  for (const name of await readdir(directory)) {
+  for (const name of await records.list()) {
     if (!name.endsWith('.json')) {
-      await removeDurable(join(directory, name));
+      await records.remove(name);
       continue;
     }
-    const record = (await readJson(join(directory, name))) as JournalRecord;
+    const record = (await records.read(name)) as JournalRecord;
     remember(record.key);
     if (record.outcome) done.set(name, record.outcome);
   }
@@ -58,11 +55,10 @@ export async function openJournal(directory: string): Promise<Journal> {
     verb: string,
     act: () => Promise<Outcome>,
   ): Promise<Outcome> {
-    const file = join(directory, name);
     await forgetting.get(key.job);
-    await writeDurableJson(file, { key, verb, outcome: null } satisfies JournalRecord);
+    await records.write(name, { key, verb, outcome: null } satisfies JournalRecord);
     const outcome = await act();
-    await writeDurableJson(file, { key, verb, outcome } satisfies JournalRecord);
+    await records.write(name, { key, verb, outcome } satisfies JournalRecord);
     done.set(name, outcome);
     return outcome;
   }
@@ -70,7 +66,7 @@ export async function openJournal(directory: string): Promise<Journal> {
   async function removeFiles(names: ReadonlySet<string>): Promise<void> {
     for (const name of names) {
       done.delete(name);
-      await removeDurable(join(directory, name));
+      await records.remove(name);
     }
   }
 

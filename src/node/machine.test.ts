@@ -13,7 +13,7 @@ import { encodeCommand } from '../config/codec.ts';
 import type { Command } from '../config/commands.ts';
 import { init, instanceAdd, now, three_nodes } from '../config/test-fixtures.ts';
 import type { Configuration, Entry } from '../consensus/types.ts';
-import type { Image, ImageMeta } from './image.ts';
+import { type Image, type ImageMeta, openImage } from './image.ts';
 import { createMachine, type Machine, type MachineEnv, openMachine } from './machine.ts';
 
 let dir = '';
@@ -32,7 +32,7 @@ afterEach(async () => {
 });
 
 async function machineIn(name = 'image'): Promise<Machine> {
-  const machine = await openMachine(join(dir, name), env);
+  const machine = await openMachine(await openImage(join(dir, name)), env);
   open.push(machine);
   return machine;
 }

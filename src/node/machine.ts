@@ -9,7 +9,7 @@ import type { Change, State } from '../config/api.ts';
 import { tryDecodeCommand } from '../config/codec.ts';
 import { createState } from '../config/state.ts';
 import type { Configuration, Entry, ReplicaEnv, SnapshotMeta, StateMachine } from '../consensus/types.ts';
-import { type Image, ImageError, type ImageMeta, image_version, openImage } from './image.ts';
+import { type Image, ImageError, type ImageMeta, image_version } from './image.ts';
 import { readSnapshot, writeSnapshot } from './snapshot-stream.ts';
 
 export type MachineEnv = Pick<ReplicaEnv, 'log' | 'fatal'>;
@@ -36,9 +36,8 @@ const no_configuration: Configuration = {
   auto_leave: false,
 };
 
-/** Opens the image in `dir` and the machine over it. Throws `ImageError` when the image is damaged. */
-export async function openMachine(dir: string, env: MachineEnv): Promise<Machine> {
-  const image = await openImage(dir);
+/** The machine over an image that was opened for it. Closes it and throws `ImageError` when it is damaged. */
+export async function openMachine(image: Image, env: MachineEnv): Promise<Machine> {
   try {
     return createMachine(image, env);
   } catch (error) {

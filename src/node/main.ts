@@ -13,6 +13,7 @@ import { disk_full_status, fatal_status } from './keeper/restart-policy.ts';
 import { connectKeeper } from './keeper-client.ts';
 import { createDrivers } from './make-drivers.ts';
 import { createRealEnv } from './real-env.ts';
+import { createRealHost } from './real-host.ts';
 import { version } from './version.ts';
 
 const exit_usage = 2;
@@ -43,11 +44,12 @@ async function main(): Promise<void> {
     process.exit(1);
   });
   const identity = await loadOrCreateIdentity(options.data_dir);
+  const host = createRealHost(options, identity, env);
   const drivers = createDrivers(options, keeper, env);
   const agent = await startAgent({
     options,
     env,
-    identity,
+    host,
     keeper,
     drivers,
     version,

@@ -2,10 +2,9 @@
  * `member.json`: what this host must know of its membership before its replica can tell it: its number, its name, and
  * where its peers are. Written, synced, before the member serves anything; its absence means "in no cluster".
  */
-import { join } from 'node:path';
 import { z } from 'zod';
 import type { Command } from '../config/commands.ts';
-import { readJson, removeDurable, writeDurableJson } from './durable-file.ts';
+import type { Records } from './host.ts';
 
 const schema = z.object({
   version: z.literal(1),
@@ -25,20 +24,16 @@ export type MemberFile = Omit<z.infer<typeof schema>, 'pending_init'> & {
   readonly pending_init: Command | null;
 };
 
-const path = (data_dir: string) => join(data_dir, 'member.json');
+const name = 'member.json';
 
-export async function readMemberFile(data_dir: string): Promise<MemberFile | null> {
-  const value = await readJson(path(data_dir));
+/** null: this host is in no cluster. */
+export async function readMemberFile(records: Records): Promise<MemberFile | null> {
+  const value = await records.read(name);
   if (value === null) return null;
   const parsed = schema.safeParse(value);
-  if (!parsed.success) throw new Error(`${path(data_dir)}: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw new Error(`${records.pathOf(name)}: ${z.prettifyError(parsed.error)}`);
   return parsed.data as MemberFile;
 }
 
-export const writeMemberFile = (data_dir: string, file: MemberFile) => writeDurableJson(path(data_dir), file);
-export const removeMemberFile = (data_dir: string) => removeDurable(path(data_dir));
-
-/** Log, state and journal of an earlier membership: gone, durably, before another begins. */
-export async function wipeMembership(data_dir: string): Promise<void> {
-  for (const name of ['log', 'state', 'journal']) await removeDurable(join(data_dir, name));
-}
+export const writeMemberFile = (records: Records, file: MemberFile) => records.write(name, file);
+export const removeMemberFile = (records: Records) => records.remove(name);

@@ -2,7 +2,6 @@
  * A running member of a cluster: log, state, mesh, replica, lease, guard, and, while it leads, the leader's duties.
  * This is where the parts are joined; each part's rules are in its own file.
  */
-import { join } from 'node:path';
 import type { StateView } from '../config/api.ts';
 import type { Command } from '../config/commands.ts';
 import { default_ha } from '../config/defaults.ts';
@@ -27,7 +26,7 @@ import { createFacts } from './facts.ts';
 import { createGuard, type Guard } from './guard.ts';
 import { instanceIsProtected } from './guest-spec.ts';
 import type { LeaseRenewal } from './ha-types.ts';
-import type { Identity } from './identity.ts';
+import type { Host } from './host.ts';
 import { admitJoiner, joinIsOpen } from './join-server.ts';
 import { openJournal } from './journal.ts';
 import type { KeeperClient } from './keeper-client.ts';
@@ -38,10 +37,7 @@ import { openMachine } from './machine.ts';
 import type { HostDrivers } from './make-drivers.ts';
 import { createMasterRole, type MasterRole } from './master-role.ts';
 import type { MemberFile } from './member-file.ts';
-import { createMesh } from './mesh/libp2p-mesh.ts';
-import { meshGeneration } from './mesh-generation.ts';
 import type { Mesh, MeshPeer } from './mesh-types.ts';
-import { openRealDisk } from './real-disk.ts';
 import type { Env } from './real-env.ts';
 import { tellRemoved } from './tell-removed.ts';
 
@@ -77,7 +73,7 @@ export interface Member {
 export interface MemberDeps {
   readonly options: AgentOptions;
   readonly env: Env;
-  readonly identity: Identity;
+  readonly host: Host;
   readonly keeper: KeeperClient;
   readonly drivers: HostDrivers;
   readonly file: MemberFile;
@@ -104,20 +100,14 @@ class NotLeader extends Error {
 }
 
 export async function startMember(deps: MemberDeps): Promise<Member> {
-  const { options, env, keeper, drivers, file } = deps;
-  const machine = await openMachine(join(options.data_dir, 'state'), env);
+  const { options, env, host, keeper, drivers, file } = deps;
+  const machine = await openMachine(await host.openImage(), env);
   const { state } = machine;
-  const log = await openLogStore(await openRealDisk(join(options.data_dir, 'log')), {
+  const log = await openLogStore(await host.openLogDisk(), {
     warn: (message, fields) => env.log('warn', message, fields),
   });
-  const journal = await openJournal(join(options.data_dir, 'journal'));
-  const mesh = await createMesh({
-    private_key: deps.identity.private_key,
-    self_member: file.member,
-    listen: options.listen,
-    env,
-    generation: meshGeneration(env),
-  });
+  const journal = await openJournal(await host.openJournalRecords());
+  const mesh = await host.openMesh(file.member);
 
   const peers = (): readonly MeshPeer[] => {
     const nodes = state.list('nodes');
@@ -148,7 +138,7 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
     instances: state.list('instances'),
     jobs: state.list('jobs'),
   });
-  const facts = createFacts(env.now_ms, drivers.hypervisors, drivers.os);
+  const facts = createFacts(env.now_ms, host.measures, drivers.hypervisors, drivers.os);
   const applied_handlers = new Set<() => void>();
   let applied_at_ms = env.now_ms();
   let live_from_leader: ReadonlyMap<string, LiveNode> = new Map();
@@ -179,6 +169,7 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
     env,
     state,
     drivers,
+    measures: host.measures,
     node_uuid: file.node_uuid,
     boot: keeper.boot,
     log_dir: options.log_dir,

@@ -15,6 +15,7 @@ import { watchEventLoop } from './event-loop-watch.ts';
 import { createEventLog } from './events.ts';
 import { type MemberFile, readMemberFile, removeMemberFile, writeMemberFile } from './member-file.ts';
 import { nodeVersionWarning } from './node-version.ts';
+import { recordsIn } from './real-host.ts';
 import { createTestEnv } from './test-env.ts';
 import { within } from './within.ts';
 
@@ -86,7 +87,8 @@ test('agent options: defaults, and each bad value is named', () => {
 test('member.json: written whole, read back, refused by name when it is damaged, gone when removed', async (t) => {
   const dir = await mkdtemp(join(tmpdir(), 'skein-member-'));
   t.after(() => rm(dir, { recursive: true, force: true }));
-  assert.equal(await readMemberFile(dir), null);
+  const records = recordsIn(dir);
+  assert.equal(await readMemberFile(records), null);
   const file: MemberFile = {
     version: 1,
     cluster_uuid: 'c',
@@ -98,16 +100,16 @@ test('member.json: written whole, read back, refused by name when it is damaged,
     peers: [],
     pending_init: init,
   };
-  await writeMemberFile(dir, file);
-  assert.deepEqual(await readMemberFile(dir), file);
+  await writeMemberFile(records, file);
+  assert.deepEqual(await readMemberFile(records), file);
   assert.deepEqual(await readdir(dir), ['member.json']);
   await writeFile(join(dir, 'member.json'), '{"version":1');
-  await assert.rejects(readMemberFile(dir), /member\.json is not JSON/);
+  await assert.rejects(readMemberFile(records), /member\.json is not JSON/);
   await writeFile(join(dir, 'member.json'), JSON.stringify({ ...file, member: 0 }));
-  await assert.rejects(readMemberFile(dir), /member\.json.*member/s);
-  await removeMemberFile(dir);
-  await removeMemberFile(dir);
-  assert.equal(await readMemberFile(dir), null);
+  await assert.rejects(readMemberFile(records), /member\.json.*member/s);
+  await removeMemberFile(records);
+  await removeMemberFile(records);
+  assert.equal(await readMemberFile(records), null);
 });
 
 test('a durable file that cannot be written leaves the old one and nothing beside it', async (t) => {

@@ -1,12 +1,8 @@
 /**
  * Verbs that look at the host itself.
  */
-import { readdir, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
-import { runCommand } from '../../drivers/process/run-command.ts';
 import { DriverError } from '../../drivers/types.ts';
 import { hypervisorOf, storageOf } from '../drivers.ts';
-import { memoryMib } from '../facts.ts';
 import { diskSpecs } from '../guest-spec.ts';
 import type { Actions, ActionWorld } from './types.ts';
 
@@ -49,55 +45,27 @@ export const checkNode: Actions['node.check'] = async (world, args) => {
     }
   }
   for (const nic of args.nics) {
-    if (nic.mode === 'bridged' && !(await bridgeExists(nic.link))) {
+    if (nic.mode === 'bridged' && !(await world.measures.bridgeExists(nic.link))) {
       problems.push(`bridge "${nic.link}" does not exist on this host`);
     }
   }
-  const free = memoryMib().free;
+  const free = world.measures.memory().free;
   if (free < args.memory_mib) problems.push(`needs ${args.memory_mib} MiB of memory, ${free} MiB are free`);
   return { problems, free_memory_mib: free };
 };
-
-async function bridgeExists(name: string): Promise<boolean> {
-  // Asked of the kernel, not of /sys: a mounted /sys may show another network namespace.
-  const { code, stdout } = await runCommand(['ip', '-o', 'link', 'show', 'dev', name, 'type', 'bridge'], {
-    timeout_ms: 5_000,
-    // What there is not, is answered with a status.
-    allow_failure: true,
-  });
-  return code === 0 && stdout.trim() !== '';
-}
-
-/** Files in `directory`, two levels deep as the file drivers lay them out; none when it does not exist. */
-async function filesUnder(directory: string): Promise<string[]> {
-  try {
-    const entries = await readdir(directory, { withFileTypes: true, recursive: true });
-    return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-}
-
-async function freeMib(directory: string): Promise<number> {
-  try {
-    const stats = await statfs(directory);
-    return Math.floor((stats.bavail * stats.bsize) / (1024 * 1024));
-  } catch {
-    return 0;
-  }
-}
 
 export async function verifyReport(world: ActionWorld): ReturnType<Actions['node.verify']> {
   const cluster = world.state.get('cluster', 'cluster');
   const known_paths = new Set(world.state.list('disks').map((disk) => String(disk.logical_id[1] ?? '')));
   const orphan_files: string[] = [];
   // `memory` is the host's; the other keys are directories.
-  const free_mib: Record<string, number> = { memory: memoryMib().free };
+  const free_mib: Record<string, number> = { memory: world.measures.memory().free };
   for (const directory of [cluster?.file_storage_dir ?? '', cluster?.shared_file_storage_dir ?? '']) {
     if (directory === '') continue;
-    free_mib[directory] = await freeMib(directory);
-    orphan_files.push(...(await filesUnder(directory)).filter((file) => !known_paths.has(file)));
+    free_mib[directory] = (await world.measures.disk(directory)).free;
+    orphan_files.push(
+      ...(await world.measures.filesUnder(directory)).filter((file) => !known_paths.has(file)),
+    );
   }
   const missing_disks: string[] = [];
   for (const instance of world.state.list('instances')) {

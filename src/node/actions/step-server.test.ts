@@ -8,6 +8,7 @@ import { stepKey } from '../../config/keys.ts';
 import { cluster } from '../../config/test-fixtures.ts';
 import type { OsDriver } from '../../drivers/types.ts';
 import { openJournal } from '../journal.ts';
+import { recordsIn } from '../real-host.ts';
 import { createTestEnv, settled, type TestEnv } from '../test-env.ts';
 import { createStepServer, type StepCall, type StepServer } from './index.ts';
 import type { ActionWorld } from './types.ts';
@@ -127,7 +128,7 @@ async function createRig(t: TestContext): Promise<Rig> {
   } as unknown as ActionWorld;
   const server = createStepServer({
     world,
-    journal: await openJournal(join(dir, 'journal')),
+    journal: await openJournal(recordsIn(await mkdtemp(join(dir, 'journal-')))),
     term: () => rig.term,
     waitApplied: async (index) => {
       assert.equal(index, 10);

@@ -5,12 +5,14 @@ import type { StateView } from '../../config/api.ts';
 import type { Instance } from '../../config/model.ts';
 import type { NodeVerbs, Progress, VerbName } from '../../ops/types.ts';
 import type { Drivers } from '../drivers.ts';
+import type { Measures } from '../host.ts';
 import type { Env } from '../real-env.ts';
 
 export interface ActionWorld {
   readonly env: Env;
   readonly state: StateView;
   readonly drivers: Drivers;
+  readonly measures: Measures;
   readonly node_uuid: string;
   readonly boot: number;
   readonly log_dir: string;
