@@ -88,6 +88,18 @@ export function testMeshCompliance(name: string, makeWorld: () => ComplianceWorl
       assert.ok(Buffer.from(big).equals(got!));
     });
 
+    it('loses nothing of bursts that exceed every buffer on the way', async () => {
+      const [a, b] = await pair();
+      let got = 0;
+      b.raft.onMessage(() => {
+        got++;
+      });
+      for (let burst = 1; burst <= 20; burst++) {
+        for (let n = 0; n < 12; n++) a.raft.send(2, new Uint8Array(180_000 + 1_000 * burst));
+        await until(`burst ${burst} came`, () => got === 12 * burst);
+      }
+    });
+
     it('reports up and down on both interfaces', async () => {
       const [a, b] = (await make(2)) as [Mesh, Mesh];
       const events: string[] = [];

@@ -44,8 +44,11 @@ export class Libp2pStream implements CarrierStream {
   }
 
   onDrain(handler: () => void): void {
-    this.#stream.addEventListener('drain', handler);
-    this.#stream.addEventListener('idle', handler);
+    // Not at once: libp2p says "idle" while it still counts as sending, and takes what is written then into its buffer
+    // without ever looking at it again, until a later write. One that waits for room here would wait for ever.
+    const later = () => queueMicrotask(handler);
+    this.#stream.addEventListener('drain', later);
+    this.#stream.addEventListener('idle', later);
   }
 
   onClose(handler: () => void): void {
