@@ -91,6 +91,7 @@ export function toInstances(state: ModelState): readonly Instance[] {
     disks: [],
     nics: [],
     owner,
+    guarded: true,
     owner_log: [],
   }));
 }

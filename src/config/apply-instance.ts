@@ -7,6 +7,7 @@ import { type Draft, touched } from './draft.ts';
 import { limits } from './limits.ts';
 import type { Instance, Node, Owner, OwnerChange } from './model.ts';
 import { fillBeParams, withoutMemoryAlias } from './params.ts';
+import { isToBeGuarded } from './protected.ts';
 import { refuse, shown } from './refused.ts';
 
 type Of<T extends Command['type']> = Extract<Command, { type: T }>;
@@ -51,6 +52,7 @@ export function applyInstanceAdd(draft: Draft, command: Of<'instance-add'>): Own
     tags: [...new Set(instance.tags)].sort(),
     beparams,
     owner,
+    guarded: isGuarded(draft, instance, node, time),
     owner_log: [first],
   });
   return owner;
@@ -92,7 +94,16 @@ export function applyInstanceOwner(draft: Draft, command: Of<'instance-owner'>):
   draft.put(
     'instances',
     before.uuid,
-    touched({ ...before, primary_node: node.uuid, owner, owner_log }, command.time),
+    touched(
+      {
+        ...before,
+        primary_node: node.uuid,
+        owner,
+        guarded: isGuarded(draft, before, node, command.time),
+        owner_log,
+      },
+      command.time,
+    ),
   );
   return owner;
 }
@@ -113,6 +124,17 @@ function checkEpoch(instance: Instance, if_epoch: number | null): void {
 }
 
 /** A node that may own an instance, in that very boot: an epoch is good for one boot. */
+function isGuarded(
+  draft: Draft,
+  instance: Pick<Instance, 'tags' | 'disk_template' | 'disks'>,
+  node: Node,
+  time: number,
+): boolean {
+  const disks = instance.disks.map((uuid) => draft.get('disks', uuid)).filter((disk) => disk !== undefined);
+  const group = draft.get('groups', node.group) ?? null;
+  return isToBeGuarded(draft.cluster(), instance, disks, group, draft.values('nodes'), time);
+}
+
 function ownerNode(draft: Draft, uuid: string, boot: number): Node {
   const node = draft.node(uuid);
   if (node.offline) refuse('denied', `node ${node.name} is offline`);

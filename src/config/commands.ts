@@ -101,7 +101,7 @@ export type Command =
   | {
       readonly type: 'instance-add';
       readonly time: number;
-      readonly instance: Omit<Instance, 'serial_no' | 'ctime' | 'mtime' | 'owner' | 'owner_log'>;
+      readonly instance: Omit<Instance, 'serial_no' | 'ctime' | 'mtime' | 'owner' | 'guarded' | 'owner_log'>;
       readonly disks: readonly Omit<Disk, 'serial_no' | 'ctime' | 'mtime'>[];
       readonly boot: number;
     }

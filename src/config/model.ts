@@ -145,6 +145,11 @@ export interface Instance extends Item, Tagged {
   readonly disks: readonly string[];
   readonly nics: readonly Nic[];
   readonly owner: Owner;
+  /**
+   * The owner's keeper ends the guest by itself once its lease has run out: only then may silence alone have it started
+   * elsewhere. Decided with each epoch, as the keeper learns it when the guest is started.
+   */
+  readonly guarded: boolean;
   /** The last eight changes of owner, newest last. */
   readonly owner_log: readonly OwnerChange[];
 }

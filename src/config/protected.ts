@@ -2,7 +2,7 @@
  * Which instances may be started elsewhere without a person, and so are paused, killed and fenced when their host is
  * cut off (docs/ha.md). Every replica, agent and keeper must come to the same answer: pure, and time comes in.
  */
-import type { Cluster, Disk, HaParams, Instance, NodeGroup } from './model.ts';
+import type { Cluster, Disk, HaParams, Instance, Node, NodeGroup } from './model.ts';
 
 export type AutorepairPolicy = HaParams['autorepair'];
 
@@ -73,6 +73,23 @@ export function isReachableEverywhere(
     reachable_templates.has(instance.disk_template) &&
     disks.every((disk) => reachable_templates.has(disk.dev_type))
   );
+}
+
+/** With fewer hosts that may vote nobody can tell a lost peer from a lost link. */
+const least_voting_nodes = 3;
+
+/** Whether a guest that is started now, under a new epoch, is to be guarded ({@link Instance.guarded}). `time` in seconds. */
+export function isToBeGuarded(
+  cluster: Pick<Cluster, 'tags' | 'ha'>,
+  instance: Pick<Instance, 'tags' | 'disk_template'>,
+  disks: readonly Pick<Disk, 'dev_type'>[],
+  group: Pick<NodeGroup, 'tags'> | null,
+  nodes: Iterable<Pick<Node, 'master_capable'>>,
+  time: number,
+): boolean {
+  let voting = 0;
+  for (const node of nodes) if (node.master_capable) voting += 1;
+  return voting >= least_voting_nodes && isProtected(cluster, instance, disks, group, time);
 }
 
 /**

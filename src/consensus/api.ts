@@ -36,7 +36,10 @@ export class ConsensusError extends Error {
 export interface ReplicaStatus extends CoreStatus {
   /** The leader has committed and applied an entry of its own term: it may take up a leader's duties. */
   readonly established: boolean;
-  /** Leader only: when the last quorum round that is over *began* (now_ms clock); the lead may be relied on for one election timeout from then. */
+  /**
+   * Leader only: when the last quorum round that is over *began* (now_ms clock). No lease: voters whose connections to the
+   * leader have closed elect another within a few ticks, while this one has heard of nothing. It can commit nothing then.
+   */
   readonly quorum_at_ms: number;
 }
 

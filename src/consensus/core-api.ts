@@ -34,6 +34,8 @@ export interface CoreInitial {
   readonly entries: readonly Entry[];
   /** The state machine's durable index (>= snapshot.index): entries up to here are not handed out again. */
   readonly applied: number;
+  /** Why this member's storage cannot be relied on: it only listens. Absent: it can. */
+  readonly fault?: string;
 }
 
 export type ProposeResult =

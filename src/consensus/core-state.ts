@@ -42,6 +42,8 @@ export class CoreState {
   /** Answers of the campaign under way. */
   votes = new Map<MemberId, boolean>();
   leadership: Leadership | null = null;
+  /** Members known to have damaged storage, and why; this one among them. A number that is here never leaves. */
+  readonly faulty = new Map<MemberId, string>();
   #term: number;
   #vote: MemberId;
   #commit: number;
@@ -55,7 +57,8 @@ export class CoreState {
     this.log = new EntryLog(snapshot, entries);
     this.configs = new ConfigHistory(snapshot, entries);
     this.image = snapshot;
-    this.outbox = new Outbox(hard_state);
+    this.outbox = new Outbox(hard_state, initial.fault);
+    if (initial.fault !== undefined) this.faulty.set(this.id, initial.fault);
     this.timer = new ElectionTimer(options.election_ticks, options.random);
     // A snapshot may have been installed before this member had heard of its term: then it has not voted in it either.
     const behind = snapshot.term > hard_state.term;
@@ -109,11 +112,17 @@ export class CoreState {
     return this.log.matches(this.#commit, this.#term);
   }
 
+  /** Whether this member only listens: what it acknowledged before may be lost, and its vote with it. */
+  get listensOnly(): boolean {
+    return this.faulty.has(this.id);
+  }
+
   /**
    * Whether this member may campaign: it votes in the configuration in effect, or its removal is not committed yet and it
    * may be the only one able to finish that (thesis, section 4.2.2, figure 4.6).
    */
   get promotable(): boolean {
+    if (this.listensOnly) return false;
     return isVoter(this.configuration, this.id) || isVoter(this.configs.committed(this.#commit), this.id);
   }
 

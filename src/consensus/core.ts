@@ -6,7 +6,7 @@
  *
  * This file only decides who deals with what. See election.ts, follower.ts, leader.ts, replication.ts.
  */
-import { isLoneVoter } from './configuration.ts';
+import { isLoneVoter, membersOf } from './configuration.ts';
 import type { Core, CoreInitial, CoreOptions, ProposeResult } from './core-api.ts';
 import { CoreState } from './core-state.ts';
 import { campaign, countOwnVote, mayCampaign, onVoteReply, onVoteRequest } from './election.ts';
@@ -57,6 +57,7 @@ class RaftCore implements Core {
   step(m: Message): void {
     const s = this.#s;
     if (m.to !== s.id || m.from === s.id) return;
+    if (m.faulty !== undefined) s.faulty.set(m.from, m.faulty);
     if (m.type === 'vote') {
       onVoteRequest(s, m);
       return;
@@ -190,8 +191,9 @@ class RaftCore implements Core {
       id: progress.id,
       match: progress.match,
       state: progress.state,
-      active: isActive(s, progress),
+      active: isActive(s, progress) && !s.faulty.has(progress.id),
     }));
+    const members = new Set([s.id, ...membersOf(configuration)]);
     const progress = s.leadership === null ? [] : [own, ...others];
     return {
       id: s.id,
@@ -202,7 +204,10 @@ class RaftCore implements Core {
       applied: s.applied,
       last_index: s.log.lastIndex,
       configuration,
-      progress: progress.map((of) => ({ ...of, learner: learner(of.id) })).sort((a, b) => a.id - b.id),
+      faulty: [...s.faulty].filter(([id]) => members.has(id)).map(([id, reason]) => ({ id, reason })),
+      progress: progress
+        .map((of) => ({ ...of, learner: learner(of.id), faulty: s.faulty.has(of.id) }))
+        .sort((a, b) => a.id - b.id),
     };
   }
 
@@ -225,7 +230,7 @@ class RaftCore implements Core {
     if (m.term !== s.term || progress === undefined) return;
     progress.heard_at = s.now;
     if (m.type === 'heartbeat-reply') {
-      s.lead.rounds.answered(m.from, m.round);
+      if (!s.faulty.has(m.from)) s.lead.rounds.answered(m.from, m.round);
       settleRounds(s);
       onHeartbeatReply(s, progress);
       return;

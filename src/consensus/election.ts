@@ -35,6 +35,11 @@ export function mayCampaign(s: CoreState): boolean {
 }
 
 export function onVoteRequest(s: CoreState, m: VoteRequest): void {
+  if (s.listensOnly) {
+    // Its log and its last vote may be lost. The refusal says why, so that the candidate can tell.
+    reply(s, m, s.term, false);
+    return;
+  }
   // The leader that this member follows may ask too: then it knows itself that it no longer leads.
   const loyal = !s.leaderIsLost && s.leader !== m.from;
   if (!m.transfer && loyal && m.term >= s.term) {
@@ -62,7 +67,7 @@ export function onVoteReply(s: CoreState, m: VoteReply): void {
     ? s.role === 'pre-candidate' && (m.granted ? m.term === s.term + 1 : m.term <= s.term)
     : s.role === 'candidate' && m.term === s.term;
   if (!expected || s.votes.has(m.from)) return;
-  s.votes.set(m.from, m.granted);
+  s.votes.set(m.from, m.granted && !s.faulty.has(m.from));
   countVotes(s);
 }
 

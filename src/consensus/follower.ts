@@ -35,8 +35,9 @@ export function onAppend(s: CoreState, m: Append): void {
 }
 
 export function onHeartbeat(s: CoreState, m: Heartbeat): void {
-  // The leader never names more than this member has acknowledged; commitTo asserts it.
-  s.commitTo(m.commit);
+  // The leader never names more than this member has acknowledged; commitTo asserts it. A log that was begun anew may
+  // lack what was acknowledged before: there only appends, which compare the logs, carry the commit index.
+  if (!s.listensOnly) s.commitTo(m.commit);
   s.outbox.send({ type: 'heartbeat-reply', from: s.id, to: m.from, term: s.term, round: m.round });
 }
 

@@ -7,4 +7,5 @@ export { LogCorruptError, LogExistsError, LogMissingError } from './log-errors.t
 export { bootstrapLog, type DiskLogStore, type LogStoreOptions, openLogStore } from './log-store.ts';
 export { openReplica } from './replica.ts';
 export type { ReplicaDeps, ReplicaLimits, ReplicaOptions } from './replica-options.ts';
+export { type Damage, describeFault, setLogAside } from './set-aside.ts';
 export type * from './types.ts';

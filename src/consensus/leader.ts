@@ -19,6 +19,7 @@ export function becomeLeader(s: CoreState): void {
   invariant(s.outbox.durable.term === s.term && s.outbox.durable.vote === s.id, () => {
     return `lead of term ${s.term} on a vote that is not on disk`;
   });
+  invariant(!s.listensOnly, () => `lead of term ${s.term} on damaged storage`);
   s.role = 'leader';
   s.leader = s.id;
   s.votes.clear();
@@ -96,7 +97,8 @@ export function tickLeader(s: CoreState): void {
   const lead = s.lead;
   const { election_ticks, heartbeat_ticks } = s.options;
   const heard_at = quorumReached(s.configuration, (id) => {
-    return id === s.id ? s.now : lead.progress.get(id)?.heard_at;
+    if (id === s.id) return s.now;
+    return s.faulty.has(id) ? undefined : lead.progress.get(id)?.heard_at;
   });
   if (s.now - Math.min(heard_at, s.now) >= election_ticks) {
     becomeFollower(s, s.term, 0);
@@ -120,6 +122,7 @@ export function mostAdvanced(s: CoreState): MemberId {
   let best: Progress | undefined;
   for (const progress of s.lead.progress.values()) {
     if (!s.configuration.voters.includes(progress.id) || !isActive(s, progress)) continue;
+    if (s.faulty.has(progress.id)) continue;
     if (best === undefined || progress.match > best.match) best = progress;
   }
   return best?.id ?? 0;

@@ -1,5 +1,5 @@
 /**
- * What the log store says when it refuses to open. Neither error changes anything on disk.
+ * What the log store says of what it finds. None of these changes anything on disk by itself.
  */
 
 /** A record that had been promised is damaged or missing: the member must not vote or count until it is added anew. */
@@ -8,6 +8,7 @@ export class LogCorruptError extends Error {
   readonly offset: number;
   /** The log index at or after which the damage lies; 0 if unknown. */
   readonly index: number;
+  readonly reason: string;
 
   constructor(file: string, offset: number, index: number, reason: string) {
     super(`log file ${file} is corrupt at offset ${offset} (log index ${index}): ${reason}`);
@@ -15,6 +16,7 @@ export class LogCorruptError extends Error {
     this.file = file;
     this.offset = offset;
     this.index = index;
+    this.reason = reason;
   }
 }
 

@@ -5,7 +5,14 @@
  */
 import { sameBytes } from './crc.ts';
 import { LogCorruptError } from './log-errors.ts';
-import { type ChainPoint, type ScannedSegment, type Slot, scanSegment } from './segment.ts';
+import {
+  type ChainPoint,
+  readHardState,
+  type ScannedBatch,
+  type ScannedSegment,
+  type Slot,
+  scanSegment,
+} from './segment.ts';
 import { type Boundary, readBoundary, snapshot_files } from './snapshot-file.ts';
 import type { Entry, HardState, LogDisk } from './types.ts';
 
@@ -68,7 +75,7 @@ export async function recoverLog(disk: LogDisk): Promise<RecoveredLog> {
   for (const [i, number] of counting.entries()) {
     const expected = boundary.first_segment + i;
     if (number !== expected) throw new LogCorruptError(segmentName(expected), 0, 0, 'the file is missing');
-    const content = await disk.read(segmentName(number));
+    const content = await readWhole(disk, segmentName(number));
     scanned.push({ number, name: segmentName(number), size: content.length, scan: scanSegment(content) });
   }
   if (scanned.length === 0) {
@@ -85,7 +92,10 @@ export async function recoverLog(disk: LogDisk): Promise<RecoveredLog> {
   const point = sealed?.end ?? slot.base;
   const last_index = entries.at(-1)?.index ?? boundary.meta.index;
   const newest = sealed !== undefined && sealed.end.batch > slot.batch ? sealed.hard_state : slot.hard_state;
-  const commit = Math.min(Math.max(newest.commit, boundary.meta.index), last_index);
+  // A slot may outlive its batch. Term and vote count then, but its commit index was for entries that are gone: at the
+  // same index another leader's may stand, which were never committed.
+  const kept = slot.batch > point.batch ? lastSealed(scanned)?.hard_state.commit : newest.commit;
+  const commit = Math.min(Math.max(kept ?? 0, boundary.meta.index), last_index);
   return {
     boundary,
     boundary_whole: both,
@@ -102,6 +112,48 @@ export async function recoverLog(disk: LogDisk): Promise<RecoveredLog> {
     },
     leftover,
   };
+}
+
+function lastSealed(scanned: readonly Scanned[]): ScannedBatch | undefined {
+  return scanned.findLast(({ scan }) => scan.batches.length > 0)?.scan.batches.at(-1);
+}
+
+/** A sector that cannot be read is damage like any other. */
+async function readWhole(disk: LogDisk, name: string): Promise<Uint8Array> {
+  try {
+    return await disk.read(name);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EIO')
+      throw new LogCorruptError(name, 0, 0, `it cannot be read: ${error.message}`);
+    throw error;
+  }
+}
+
+/**
+ * What is left of a damaged log, for the report: where its longest good prefix ends, and term and vote. Each segment
+ * counts as far as it follows the one before.
+ */
+export async function assessDamage(
+  disk: LogDisk,
+): Promise<{ readonly good_to: number; readonly hard_state: HardState | null }> {
+  const names = await disk.list();
+  const numbers = names.map(segmentNumber).filter((n) => n !== null);
+  let point: ChainPoint | null = null;
+  let whole = true;
+  let hard_state: HardState | null = null;
+  for (const number of numbers.sort((a, b) => a - b)) {
+    const content = await readWhole(disk, segmentName(number)).catch((error: unknown) => {
+      if (error instanceof LogCorruptError) return null;
+      throw error;
+    });
+    hard_state = content === null ? null : readHardState(content);
+    const { slot, batches, tail } = scanSegment(content ?? new Uint8Array(0));
+    const follows: boolean = point === null || (slot !== null && sameBytes(point.chain, slot.base.chain));
+    whole &&= slot !== null && follows;
+    if (whole && slot !== null) point = batches.at(-1)?.end ?? slot.base;
+    whole &&= tail.type === 'clean';
+  }
+  return { good_to: point?.last_index ?? 0, hard_state };
 }
 
 /**

@@ -1,18 +1,29 @@
 /**
  * The durable log. What `append` resolved for survives a crash at any moment; what it did not is there in full or not
  * at all. Overlapping appends share one write and one fdatasync. It must never drop or alter a record that was
- * promised: damage is an error at opening, and after a failed write or sync the store refuses everything (what the
- * kernel holds is unknown then; asking again would lie).
+ * promised: a log found damaged at opening is set aside whole, and a new one that says so takes its place
+ * (set-aside.ts). After a failed write or sync the store refuses everything (what the kernel holds is unknown then;
+ * asking again would lie).
  */
 import { empty_configuration } from './configuration.ts';
-import { chain_bytes } from './crc.ts';
+import { beginLog, first_segment } from './fresh-log.ts';
 import { LogCorruptError, LogExistsError } from './log-errors.ts';
 import { type RecoveredLog, recoverLog, segmentName, segmentNumber } from './log-recovery.ts';
 import { isDiskFull, makeReserve, releaseReserve } from './reserve-file.ts';
-import { type ChainPoint, records_offset } from './segment.ts';
+import { records_offset } from './segment.ts';
 import { SegmentWriter } from './segment-writer.ts';
+import { readFault, setLogAside, tellsOfDamage } from './set-aside.ts';
 import { type Boundary, readBoundary, snapshot_files, writeBoundary } from './snapshot-file.ts';
-import type { Configuration, Entry, HardState, LogDisk, LogStore, SnapshotMeta } from './types.ts';
+import type {
+  Configuration,
+  Entry,
+  HardState,
+  LogDisk,
+  LogStore,
+  SnapshotMeta,
+  StorageFault,
+} from './types.ts';
+import type { WriteGuard } from './write-guard.ts';
 
 export interface LogStoreOptions {
   /** A segment that reached this size is followed by a new one. Default 4 MiB. */
@@ -54,28 +65,23 @@ export async function bootstrapLog(
   disk: LogDisk,
   configuration: Configuration = empty_configuration,
 ): Promise<void> {
-  const first = 1;
-  const found = await foundByBootstrap(disk, first);
+  const found = await foundByBootstrap(disk);
   if (found !== null) throw new LogExistsError(found);
-  const base: ChainPoint = { chain: new Uint8Array(chain_bytes), batch: 0, last_index: 0 };
-  const writer = await SegmentWriter.create(disk, first, { term: 0, vote: 0, commit: 0 }, base);
-  await writer.close();
-  await writeBoundary(disk, {
-    sequence: 1,
-    first_segment: first,
-    meta: { index: 0, term: 0, configuration },
-  });
+  await beginLog(disk, configuration, { term: 0, vote: 0, commit: 0 });
 }
 
 /**
  * The name of a file that a bootstrap must not touch; null: there is none. What a bootstrap that died leaves is an empty
  * first segment and at most a torn first copy of the boundary: nothing was promised on it.
  */
-async function foundByBootstrap(disk: LogDisk, first: number): Promise<string | null> {
+async function foundByBootstrap(disk: LogDisk): Promise<string | null> {
   const names = await disk.list();
+  const trace = names.find(tellsOfDamage);
+  if (trace !== undefined) return trace;
   const segments = names.filter((name) => segmentNumber(name) !== null);
   const [copy_a, copy_b] = snapshot_files;
-  const other = segments.find((name) => name !== segmentName(first)) ?? names.find((name) => name === copy_b);
+  const other =
+    segments.find((name) => name !== segmentName(first_segment)) ?? names.find((name) => name === copy_b);
   if (other !== undefined) return other;
   const used = segments[0];
   if (used !== undefined && (await disk.read(used)).length > records_offset) return used;
@@ -89,8 +95,29 @@ async function foundByBootstrap(disk: LogDisk, first: number): Promise<string | 
   }
 }
 
-/** Opens a log. @throws {@link LogCorruptError} {@link LogMissingError} */
+/**
+ * Opens a log. One that is damaged is set aside, and an empty one opened that carries the fault in `initial`: it is for a
+ * member that listens and neither votes nor counts.
+ * @throws {@link LogMissingError}; {@link LogCorruptError} when even the new log cannot be read back
+ */
 export async function openLogStore(disk: LogDisk, options: LogStoreOptions = {}): Promise<DiskLogStore> {
+  const known = await readFault(disk);
+  try {
+    return await openAsFound(disk, options, known);
+  } catch (error) {
+    if (!(error instanceof LogCorruptError)) throw error;
+    const { file, offset, index, reason } = error;
+    const fault = await setLogAside(disk, { file, offset, index, reason });
+    options.warn?.('the log is damaged; it is set aside, and a new one begun', { ...fault });
+    return openAsFound(disk, options, fault);
+  }
+}
+
+async function openAsFound(
+  disk: LogDisk,
+  options: LogStoreOptions,
+  fault: StorageFault | null,
+): Promise<DiskLogStore> {
   const recovered = await recoverLog(disk);
   const { active } = recovered;
   const warn = options.warn ?? (() => undefined);
@@ -111,7 +138,7 @@ export async function openLogStore(disk: LogDisk, options: LogStoreOptions = {})
   const reserved = await makeReserve(disk, await disk.list(), reserve_bytes);
   if (!reserved && reserve_bytes > 0) warn('no room for the reserve of the log', { bytes: reserve_bytes });
   const segment_bytes = options.segment_bytes ?? 4 * 1024 * 1024;
-  return new Store(disk, recovered, writer, { segment_bytes, reserve_bytes, warn }, reserved);
+  return new Store(disk, recovered, writer, { segment_bytes, reserve_bytes, warn }, reserved, fault);
 }
 
 class Store implements DiskLogStore {
@@ -135,6 +162,7 @@ class Store implements DiskLogStore {
     writer: SegmentWriter,
     options: Required<LogStoreOptions>,
     reserved: boolean,
+    fault: StorageFault | null,
   ) {
     this.#disk = disk;
     this.#options = options;
@@ -143,7 +171,8 @@ class Store implements DiskLogStore {
     this.#writer = writer;
     this.#reserved = reserved;
     const { hard_state, entries } = recovered;
-    this.initial = { hard_state, entries, snapshot: recovered.boundary.meta };
+    const initial = { hard_state, entries, snapshot: recovered.boundary.meta };
+    this.initial = fault === null ? initial : { ...initial, fault };
   }
 
   append(hard_state: HardState | null, entries: readonly Entry[]): Promise<void> {
@@ -245,7 +274,7 @@ class Store implements DiskLogStore {
     }
     if (this.#writer.end >= this.#options.segment_bytes) await this.#roll();
     const entries = calls.flatMap((call) => call.entries);
-    await this.#writer.append(entries, hard_state, (write) => this.#withReserve(write));
+    await this.#writer.append(entries, hard_state, this.#withReserve);
     const segment = this.#segments.at(-1)!;
     if (min_index !== null) segment.min_index = Math.min(segment.min_index ?? min_index, min_index);
   }
@@ -253,9 +282,7 @@ class Store implements DiskLogStore {
   /** The new segment is durable before the old one is sealed, and that before anything is written to the new one. */
   async #roll(): Promise<void> {
     const { hard_state, point, number } = this.#writer;
-    const next = await this.#withReserve(() =>
-      SegmentWriter.create(this.#disk, number + 1, hard_state, point),
-    );
+    const next = await SegmentWriter.create(this.#disk, number + 1, hard_state, point, this.#withReserve);
     await this.#writer.seal();
     await this.#writer.close();
     this.#writer = next;
@@ -278,9 +305,7 @@ class Store implements DiskLogStore {
     checkHardState(this.#writer.hard_state, hard_state);
     const { number, point } = this.#writer;
     const base = { ...point, last_index: meta.index };
-    const next = await this.#withReserve(() =>
-      SegmentWriter.create(this.#disk, number + 1, hard_state, base),
-    );
+    const next = await SegmentWriter.create(this.#disk, number + 1, hard_state, base, this.#withReserve);
     await this.#writer.close();
     this.#writer = next;
     this.#segments.push({ number: next.number, min_index: null });
@@ -290,7 +315,7 @@ class Store implements DiskLogStore {
   /** First the boundary, durably; then what lies before it goes. */
   async #moveBoundary(meta: SnapshotMeta, first_segment: number): Promise<void> {
     const boundary = { sequence: this.#boundary.sequence + 1, first_segment, meta };
-    await this.#withReserve(() => writeBoundary(this.#disk, boundary));
+    await writeBoundary(this.#disk, boundary, this.#withReserve);
     this.#boundary = boundary;
     const gone = this.#segments.filter((segment) => segment.number < first_segment);
     this.#segments = this.#segments.filter((segment) => segment.number >= first_segment);
@@ -304,9 +329,9 @@ class Store implements DiskLogStore {
 
   /**
    * Does `write`; on a full disk gives the reserve up and does it once more. Only for writes that are whole again when
-   * repeated, never for a sync alone.
+   * repeated, never for a sync.
    */
-  async #withReserve<T>(write: () => Promise<T>): Promise<T> {
+  readonly #withReserve: WriteGuard = async (write) => {
     try {
       return await write();
     } catch (error) {
@@ -319,7 +344,7 @@ class Store implements DiskLogStore {
       await releaseReserve(this.#disk);
       return await write();
     }
-  }
+  };
 }
 
 function payloadBytes(entries: readonly Entry[]): number {

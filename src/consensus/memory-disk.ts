@@ -131,6 +131,16 @@ export class MemoryDisk implements LogDisk {
     return next;
   }
 
+  /** Another disk with the same contents, all of it durable. */
+  clone(): MemoryDisk {
+    const next = new MemoryDisk();
+    for (const [name, { current }] of this.#names) {
+      next.#names.set(name, { durable: current.slice(), pending: [], current: current.slice() });
+    }
+    next.#durable_names = new Map(next.#names);
+    return next;
+  }
+
   /** Rot: flips one bit of what is stored. */
   flipBit(name: string, offset: number, bit: number): void {
     const inode = this.#find(name);
@@ -146,6 +156,13 @@ export class MemoryDisk implements LogDisk {
     this.#durable_names.delete(name);
   }
 
+  /** What all files take. */
+  get used_bytes(): number {
+    let used = 0;
+    for (const inode of this.#names.values()) used += inode.current.length;
+    return used;
+  }
+
   /** The size of a file; -1 if there is none. */
   size(name: string): number {
     return this.#names.get(name)?.current.length ?? -1;
@@ -155,12 +172,6 @@ export class MemoryDisk implements LogDisk {
     const inode = this.#names.get(name);
     if (inode === undefined) throw diskError('ENOENT', name);
     return inode;
-  }
-
-  #used(): number {
-    let used = 0;
-    for (const inode of this.#names.values()) used += inode.current.length;
-    return used;
   }
 
   async #enter(operation: DiskOperation, name: string): Promise<void> {
@@ -183,7 +194,10 @@ export class MemoryDisk implements LogDisk {
           throw error;
         }
         const growth = Math.max(0, offset + bytes.length - inode.current.length);
-        if (growth > 0 && this.#used() + growth > (this.faults.capacity_bytes ?? Number.POSITIVE_INFINITY)) {
+        if (
+          growth > 0 &&
+          this.used_bytes + growth > (this.faults.capacity_bytes ?? Number.POSITIVE_INFINITY)
+        ) {
           throw diskError('ENOSPC', `write ${name}`);
         }
         inode.pending.push(pending);

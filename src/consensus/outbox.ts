@@ -7,6 +7,7 @@ import { invariant } from './invariant.ts';
 import type { HardState, Message } from './types.ts';
 
 export class Outbox {
+  readonly #fault: string | undefined;
   #durable: HardState;
   #handed: HardState;
   #writes: { readonly seq: number; readonly hard_state: HardState }[] = [];
@@ -16,7 +17,9 @@ export class Outbox {
   #reads: { readonly context: number; readonly index: number }[] = [];
   #reads_failed: number[] = [];
 
-  constructor(hard_state: HardState) {
+  /** @param fault why this member's storage cannot be relied on: every message says so */
+  constructor(hard_state: HardState, fault?: string) {
+    this.#fault = fault;
     this.#durable = hard_state;
     this.#handed = hard_state;
   }
@@ -41,8 +44,9 @@ export class Outbox {
   }
 
   send(message: Message): void {
-    if (this.#promises(message)) this.#after_sync.push(message);
-    else this.#now.push(message);
+    const said = this.#fault === undefined ? message : { ...message, faulty: this.#fault };
+    if (this.#promises(message)) this.#after_sync.push(said);
+    else this.#now.push(said);
   }
 
   answer(reads: readonly { readonly context: number; readonly index: number }[]): void {

@@ -5,7 +5,8 @@
  * - `replicate`: they agree up to `match`; appends are sent without waiting, up to a window of messages and bytes.
  * - `snapshot`: the log no longer reaches back; nothing is sent until the snapshot is taken or has failed.
  *
- * `match < next` always; `match` only grows while the leader leads.
+ * `match < next` always; `match` only grows while the leader leads, unless the member's storage is found damaged: then it
+ * is forgotten, and counts for nothing from then on.
  */
 import { invariant } from './invariant.ts';
 import type { MemberId } from './types.ts';
@@ -98,6 +99,12 @@ export class Progress {
     this.#next = Math.max(Math.min(rejected, agreement + 1), this.#match + 1);
     this.#probe_sent = false;
     return true;
+  }
+
+  /** Its log has begun anew: find out where it stands. A snapshot under way stays under way. */
+  forget(): void {
+    this.#match = 0;
+    if (this.#state !== 'snapshot') this.#enter('probe', this.#next);
   }
 
   /** Its answer to a heartbeat: what was sent before has arrived or is lost, so a probe may be sent again. */

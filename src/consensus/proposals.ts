@@ -37,6 +37,9 @@ export function proposeChange(s: CoreState, changes: readonly MemberChange[]): P
     return refused(`the change of configuration in entry ${pending} is not applied yet`);
   if (isJoint(s.configuration)) return refused('the joint configuration has not been left yet');
   if (!s.ownTermCommitted) return refused(`no entry of term ${s.term} is committed yet`);
+  const damaged = changes.find(({ type, id }) => type === 'add-voter' && s.faulty.has(id));
+  if (damaged !== undefined)
+    return refused(`the storage of member ${damaged.id} is damaged: ${s.faulty.get(damaged.id)}`);
   const plan = planChange(s.configuration, changes);
   if (!plan.ok) return refused(plan.error);
   const data = encodeConfiguration(plan.configuration);

@@ -3,6 +3,7 @@
  */
 import { decodeConfiguration } from './configuration.ts';
 import type { CoreInitial } from './core-api.ts';
+import { describeFault } from './set-aside.ts';
 import type { LogStore, SnapshotMeta } from './types.ts';
 
 export type StartState =
@@ -25,6 +26,7 @@ export type StartState =
  */
 export function startState(found: LogStore['initial'], durable: SnapshotMeta): StartState {
   const { hard_state, snapshot, entries } = found;
+  const fault = found.fault === undefined ? {} : { fault: describeFault(found.fault) };
   if (durable.index < snapshot.index) {
     const reason =
       `the state image ends at index ${durable.index}, but the log begins after ${snapshot.index}: ` +
@@ -39,11 +41,17 @@ export function startState(found: LogStore['initial'], durable: SnapshotMeta): S
     const term = Math.max(hard_state.term, durable.term);
     const vote = term === hard_state.term ? hard_state.vote : 0;
     const reset_state = { term, vote, commit: durable.index };
-    const initial = { hard_state: reset_state, snapshot: durable, entries: [], applied: durable.index };
+    const initial = {
+      hard_state: reset_state,
+      snapshot: durable,
+      entries: [],
+      applied: durable.index,
+      ...fault,
+    };
     return { type: 'start', initial, applied: durable, reset: true };
   }
   const change = entries.findLast((entry) => entry.kind === 'config' && entry.index <= durable.index);
   const configuration = change === undefined ? snapshot.configuration : decodeConfiguration(change.data);
-  const initial = { hard_state, snapshot, entries, applied: durable.index };
+  const initial = { hard_state, snapshot, entries, applied: durable.index, ...fault };
   return { type: 'start', initial, applied: { ...durable, configuration }, reset: false };
 }

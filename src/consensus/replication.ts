@@ -10,8 +10,9 @@ import type { MemberId, Message } from './types.ts';
 
 type AppendReply = Extract<Message, { type: 'append-reply' }>;
 
-/** How far the log of `id` surely matches and is durable there; undefined for a stranger. */
+/** How far the log of `id` surely matches and is durable there; undefined for a stranger and for damaged storage. */
 export function matchOf(s: CoreState, id: MemberId): number | undefined {
+  if (s.faulty.has(id)) return undefined;
   return id === s.id ? s.log.durable : s.lead.progress.get(id)?.match;
 }
 
@@ -59,6 +60,8 @@ export function onAppendReply(s: CoreState, progress: Progress, m: AppendReply):
   });
   if (!m.ok) {
     const agreement = m.hint_term > 0 ? s.log.agreement(m.hint_index, m.hint_term) : m.hint_index;
+    // A log that was begun anew, perhaps once more, may end before what it acknowledged.
+    if (s.faulty.has(m.from) && m.index <= progress.match) progress.forget();
     progress.rejected(m.index, agreement);
     return false;
   }

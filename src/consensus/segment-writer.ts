@@ -12,9 +12,7 @@ import {
   slotOffset,
 } from './segment.ts';
 import type { Entry, HardState, LogDisk, LogFile } from './types.ts';
-
-/** Runs a write; may run it a second time. */
-export type WriteGuard = (write: () => Promise<void>) => Promise<void>;
+import { unguarded, type WriteGuard } from './write-guard.ts';
 
 export class SegmentWriter {
   readonly number: number;
@@ -40,23 +38,28 @@ export class SegmentWriter {
     number: number,
     hard_state: HardState,
     base: ChainPoint,
+    guard: WriteGuard = unguarded,
   ): Promise<SegmentWriter> {
     const { batch } = base;
     const end = records_offset;
     const slot: Slot = {
       segment: number,
-      sequence: 1,
+      sequence: 2,
       hard_state,
       batch,
       durable_end: end,
       sealed: false,
       base,
     };
-    const file = await disk.open(segmentName(number));
+    const file = await guard(() => disk.open(segmentName(number)));
     try {
-      await file.truncate(0);
-      await file.write(slotOffset(0), encodeSlot(slot));
-      await file.truncate(end);
+      await guard(async () => {
+        await file.truncate(0);
+        await file.write(slotOffset(0), encodeSlot(slot));
+        // Term and vote are stored twice from the first moment on.
+        await file.write(slotOffset(1), encodeSlot({ ...slot, sequence: 1 }));
+        await file.truncate(end);
+      });
       await file.sync();
       await disk.syncDirectory();
     } catch (error) {
@@ -108,7 +111,7 @@ export class SegmentWriter {
 
   /** One batch: durable when it resolves. The slot goes out under the same sync and says only what was durable before. */
   async append(entries: readonly Entry[], hard_state: HardState, guard: WriteGuard): Promise<void> {
-    const { bytes, end } = encodeBatch(entries, hard_state, this.#point);
+    const { bytes, end } = encodeBatch(entries, hard_state, this.#point, this.#end);
     await guard(() => this.#file.write(this.#end, bytes));
     await guard(() => this.#writeSlot({ hard_state, batch: end.batch, durable_end: this.#end }));
     await this.#sync();

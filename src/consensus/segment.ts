@@ -6,8 +6,11 @@
  *     8,192    records: the entries of a batch, closed by the batch's seal; then the next batch …
  *
  * A *batch* is what one write and one sync made durable. All of it counts or nothing. The next batch is written only
- * after the sync of the one before, hence: a bad record inside the last batch is a torn write that nobody was
- * promised; a bad record that the slot calls durable, or that a later batch follows, is corruption.
+ * after the sync of the one before, hence: a bad record that the slot calls durable, or that a later batch follows, is
+ * corruption. In the last batch it is a torn write, which nobody was promised, if a part of the write is missing: whole
+ * sectors, or the end. Where all of it is there, and some of it wrong, that is corruption too.
+ * A sector that is missing reads as zeros, and so may one that was written. Hence the seal says how many of its batch
+ * are blank by themselves, and no sector that holds part of the seal is: it begins and ends with a byte that is not zero.
  * The hard state is in the seal and, a page or more away, in the slot; both go out under the same sync.
  */
 import { chain_bytes, chainHash, crc32, sameBytes } from './crc.ts';
@@ -19,8 +22,11 @@ const slot_offsets = [0, 4096] as const;
 const record_magic = 0x4c4e4b53;
 const slot_magic = 0x544f4c53;
 const format_version = 1;
+/** The unit in which a disk writes: of a torn write whole ones are missing, the first and last as far as it goes. */
+const sector_bytes = 512;
 const header_bytes = 56;
 const seal_bytes = 20;
+const seal_record_bytes = header_bytes + seal_bytes;
 const slot_bytes = 128;
 /** No record is larger; a length beyond it is damage, not data. */
 export const max_record_bytes = 64 * 1024 * 1024;
@@ -101,15 +107,16 @@ function decodeSlot(file: Buffer, which: 0 | 1): Slot | null {
   };
 }
 
-/** The bytes of one batch, and what the next one follows. */
+/** The bytes of one batch that begins at `offset` of the file, and what the next one follows. */
 export function encodeBatch(
   entries: readonly Entry[],
   hard_state: HardState,
   after: ChainPoint,
+  offset: number,
 ): { readonly bytes: Uint8Array; readonly end: ChainPoint } {
   const batch = after.batch + 1;
   const last_index = entries.at(-1)?.index ?? after.last_index;
-  const size = entries.reduce((sum, e) => sum + header_bytes + e.data.length, header_bytes + seal_bytes);
+  const size = entries.reduce((sum, e) => sum + header_bytes + e.data.length, seal_record_bytes);
   const bytes = Buffer.alloc(size);
   let at = 0;
   let chain = after.chain;
@@ -133,7 +140,9 @@ export function encodeBatch(
   const seal = Buffer.alloc(seal_bytes);
   writeNumber(seal, 0, hard_state.vote);
   writeNumber(seal, 8, hard_state.commit);
-  seal.writeUInt32LE(entries.length, 16);
+  // The sector in which the seal begins is not blank. Inverted, so that the last byte is not zero.
+  const before_seal = Math.max(offset, sectorStart(offset + at));
+  seal.writeUInt32LE(~blankSectors(bytes.subarray(0, before_seal - offset), offset) >>> 0, 16);
   put('seal', last_index, hard_state.term, seal);
   return { bytes, end: { chain, batch, last_index } };
 }
@@ -197,13 +206,13 @@ export function scanSegment(content: Uint8Array): ScannedSegment {
       open.push({ index: record.index, term: record.term, kind: record.kind, data: record.data });
       continue;
     }
-    const seal = Buffer.from(record.data);
-    if (seal.length !== seal_bytes || seal.readUInt32LE(16) !== open.length) {
-      reason = 'the seal does not fit its batch';
+    // Its chain hash says that all entries of the batch came before it.
+    if (record.data.length !== seal_bytes) {
+      reason = 'the seal has a wrong length';
       at -= record.bytes.length;
       break;
     }
-    const hard_state = { term: record.term, vote: readNumber(seal, 0), commit: readNumber(seal, 8) };
+    const hard_state = sealedState(record);
     point = { chain, batch: record.batch, last_index: record.index };
     batches.push({ entries: open, hard_state, end: point });
     open = [];
@@ -225,18 +234,87 @@ export function scanSegment(content: Uint8Array): ScannedSegment {
       tail: { type: 'corrupt', offset: at, index, reason: `${reason}, and valid records follow` },
     };
   }
+  if (isAllThere(file, sealed_end, at, point.batch + 1)) {
+    return {
+      ...found,
+      tail: { type: 'corrupt', offset: at, index, reason: `${reason}, and no part is missing` },
+    };
+  }
   return { ...found, tail: { type: 'torn', offset: at, bytes: file.length - sealed_end } };
+}
+
+/**
+ * Whether the last batch, `batch` from `start` on, reached the disk in full although the record at `bad` is wrong. What
+ * is missing of it is a blank sector that was not blank when written, or the end.
+ */
+function isAllThere(file: Buffer, start: number, bad: number, batch: number): boolean {
+  const seal_at = file.length - seal_record_bytes;
+  if (seal_at < bad) return false;
+  const seal = readRecord(file, seal_at);
+  if (seal?.kind === 'seal' && seal.batch === batch) {
+    return blankSectors(file.subarray(start), start) <= ~Buffer.from(seal.data).readUInt32LE(16) >>> 0;
+  }
+  // Blank sectors before the bad record are data: the checksums of theirs are right.
+  const from = Math.max(start, sectorStart(bad));
+  if (blankSectors(file.subarray(from), from) > 0) return false;
+  // Is it the seal that is wrong, or was an entry cut off at just this length?
+  const is_seal = (file.readUInt32LE(bad + 12) & 0xff) === kind_codes.seal;
+  return bad === seal_at && (is_seal || file.readUInt32LE(bad + 8) === seal_bytes);
+}
+
+/** How many sectors of the file hold nothing but zeros of `bytes`, which begin at its `offset`. */
+function blankSectors(bytes: Uint8Array, offset: number): number {
+  let blank = 0;
+  for (let from = 0; from < bytes.length; ) {
+    const to = Math.min(sectorStart(offset + from) + sector_bytes - offset, bytes.length);
+    if (bytes.subarray(from, to).every((byte) => byte === 0)) blank += 1;
+    from = to;
+  }
+  return blank;
+}
+
+function sectorStart(offset: number): number {
+  return offset - (offset % sector_bytes);
+}
+
+/**
+ * The newest term and vote that can be read from a segment, whatever else of it is damaged. null when no slot is whole:
+ * a seal alone may be an old one.
+ */
+export function readHardState(content: Uint8Array): HardState | null {
+  const file = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
+  const slots = [decodeSlot(file, 0), decodeSlot(file, 1)].filter((slot) => slot !== null);
+  if (slots.length === 0) return null;
+  const newest = slots.reduce((a, b) => (b.sequence > a.sequence ? b : a));
+  let { batch, hard_state } = newest;
+  for (const record of recordsAfter(file, records_offset)) {
+    if (record.kind !== 'seal' || record.batch <= batch || record.data.length !== seal_bytes) continue;
+    batch = record.batch;
+    hard_state = sealedState(record);
+  }
+  return hard_state;
+}
+
+function sealedState(record: RawRecord): HardState {
+  const seal = Buffer.from(record.data);
+  return { term: record.term, vote: readNumber(seal, 0), commit: readNumber(seal, 8) };
 }
 
 /** A record of a later batch proves that the torn-looking one had been synced. */
 function laterBatchFollows(file: Buffer, from: number, torn_batch: number): boolean {
+  return recordsAfter(file, from).some((record) => record.batch > torn_batch);
+}
+
+/** All records from `from` on that pass their checksum, wherever they are. */
+function recordsAfter(file: Buffer, from: number): readonly RawRecord[] {
   const magic = Buffer.alloc(4);
   magic.writeUInt32LE(record_magic, 0);
+  const records: RawRecord[] = [];
   for (let at = file.indexOf(magic, from); at >= 0; at = file.indexOf(magic, at + 1)) {
     const record = readRecord(file, at);
-    if (record !== null && record.batch > torn_batch) return true;
+    if (record !== null) records.push(record);
   }
-  return false;
+  return records;
 }
 
 function readRecord(file: Buffer, at: number): RawRecord | null {

@@ -6,6 +6,7 @@ import { crc32 } from './crc.ts';
 import { LogCorruptError, LogMissingError } from './log-errors.ts';
 import type { LogDisk, SnapshotMeta } from './types.ts';
 import { packArray, packMeta, unpackArray, unpackMeta, WireError } from './wire.ts';
+import { unguarded, type WriteGuard } from './write-guard.ts';
 
 export const snapshot_files = ['snapshot-a', 'snapshot-b'] as const;
 const magic = 0x504e5353;
@@ -19,13 +20,19 @@ export interface Boundary {
 }
 
 /** Writes both copies; at each moment at least one is the old or the new boundary. */
-export async function writeBoundary(disk: LogDisk, boundary: Boundary): Promise<void> {
+export async function writeBoundary(
+  disk: LogDisk,
+  boundary: Boundary,
+  guard: WriteGuard = unguarded,
+): Promise<void> {
   const bytes = encode(boundary);
   for (const name of snapshot_files) {
-    const file = await disk.open(name);
+    const file = await guard(() => disk.open(name));
     try {
-      await file.write(0, bytes);
-      await file.truncate(bytes.length);
+      await guard(async () => {
+        await file.write(0, bytes);
+        await file.truncate(bytes.length);
+      });
       await file.sync();
     } finally {
       await file.close();
@@ -43,11 +50,21 @@ export async function readBoundary(
   const present = snapshot_files.filter((name) => names.includes(name));
   if (present.length === 0) throw new LogMissingError();
   const copies: (Boundary | null)[] = [];
-  for (const name of present) copies.push(decode(await disk.read(name)));
+  for (const name of present) copies.push(decode(await readOrNothing(disk, name)));
   const newest = copies.reduce((a, b) => ((b?.sequence ?? -1) > (a?.sequence ?? -1) ? b : a), null);
   if (newest === null) throw new LogCorruptError(present.join(' and '), 0, 0, 'no copy passes its checksum');
   const both = present.length === 2 && copies.every((copy) => copy?.sequence === newest.sequence);
   return { boundary: newest, both };
+}
+
+/** A copy that cannot be read is no copy. */
+async function readOrNothing(disk: LogDisk, name: string): Promise<Uint8Array> {
+  try {
+    return await disk.read(name);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EIO') return new Uint8Array(0);
+    throw error;
+  }
 }
 
 function encode(boundary: Boundary): Uint8Array {

@@ -37,6 +37,8 @@ export async function installSnapshot(
     try {
       await machine.restore(meta, chunksOf(chunks));
     } catch (error) {
+      // A failed disk is no bad snapshot: another try would be a second sync after one that failed.
+      if (error instanceof Error && 'code' in error) throw error;
       env.log('error', 'the snapshot was refused by the state machine', {
         index: meta.index,
         error: String(error),

@@ -58,6 +58,8 @@ export const no_faults: Faults = { drop: 0, duplicate: 0, reorder: 0, sync_steps
 export interface Member {
   core: Core;
   up: boolean;
+  /** Its storage was damaged; '' while it is sound. */
+  fault: string;
   hard_state: HardState;
   snapshot: SnapshotMeta;
   disk: Entry[];
@@ -115,7 +117,7 @@ export class TestCluster {
       applied: [],
       configuration,
     };
-    const volatile = { up: true, syncing: [], reads: [], reads_failed: [] };
+    const volatile = { up: true, fault: '', syncing: [], reads: [], reads_failed: [] };
     const member: Member = { ...blank, ...volatile, core: this.#open(id, blank) };
     this.members.set(id, member);
     return member;
@@ -164,6 +166,20 @@ export class TestCluster {
     member.applied = member.applied.filter((entry) => entry.index <= member.snapshot.index);
     member.configuration = member.snapshot.configuration;
     member.core = this.#open(id, member);
+  }
+
+  /** While it is down: its log is damaged and begun anew, term and vote are lost; its image too, unless `keeps_image`. */
+  damage(id: MemberId, keeps_image: boolean): void {
+    const member = this.member(id);
+    assert.equal(member.up, false);
+    if (!keeps_image) {
+      member.snapshot = { index: 0, term: 0, configuration: empty_configuration };
+      member.applied = [];
+    }
+    member.fault = `damaged at ${member.disk.at(-1)?.index ?? 0}`;
+    member.disk = [];
+    const { index: commit, term } = member.snapshot;
+    member.hard_state = { term, vote: 0, commit };
   }
 
   /** Everything applied becomes an image; the log keeps `keep` entries behind it. */
@@ -285,12 +301,13 @@ export class TestCluster {
       .map((entry) => new TextDecoder().decode(entry.data));
   }
 
-  #open(id: MemberId, from: Pick<Member, 'hard_state' | 'snapshot' | 'disk'>): Core {
+  #open(id: MemberId, from: Pick<Member, 'hard_state' | 'snapshot' | 'disk'> & { fault?: string }): Core {
     return createCore(testOptions(id, { random: this.random, ...this.options }), {
       hard_state: from.hard_state,
       snapshot: from.snapshot,
       entries: from.disk.slice(),
       applied: from.snapshot.index,
+      ...(from.fault ? { fault: from.fault } : {}),
     });
   }
 

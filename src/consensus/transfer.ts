@@ -23,6 +23,9 @@ export function transfer(s: CoreState, to: MemberId): ProposeResult {
     const voters = s.configuration.voters.join(', ');
     return { ok: false, reason: 'refused', detail: `member ${target} is not a voter (voters: ${voters})` };
   }
+  const fault = s.faulty.get(target);
+  if (fault !== undefined)
+    return { ok: false, reason: 'refused', detail: `the storage of member ${target} is damaged: ${fault}` };
   if (s.lead.transfer?.to !== target) s.lead.transfer = { to: target, elapsed: 0, told: false };
   continueTransfer(s);
   return { ok: true, first_index: s.log.lastIndex, term: s.term };

@@ -54,6 +54,29 @@ interface Envelope {
   readonly from: MemberId;
   readonly to: MemberId;
   readonly term: number;
+  /**
+   * Present on everything that a member with damaged storage says, with the reason (at most 200 characters kept): nothing
+   * that it says counts for a commit, a read round, the lead's keeping or a vote.
+   */
+  readonly faulty?: string;
+}
+
+/**
+ * What was found damaged in a member's storage (Alagappan et al., FAST 2018). Such a member may have lost what it had
+ * acknowledged: it follows and applies, and neither votes nor counts until it was removed and added under a new number.
+ */
+export interface StorageFault {
+  /** The damaged file, or `state image`. */
+  readonly file: string;
+  /** Where in the file, in bytes; 0 when all of it is. */
+  readonly offset: number;
+  /** The first log index that the damage may touch; 0: unknown. */
+  readonly index: number;
+  /** The end of the longest prefix of the log that passed every check; it lies in the files set aside. */
+  readonly good_to: number;
+  /** Term and vote, if a whole copy was found that nothing newer contradicts. For the report: the vote is not used again. */
+  readonly hard_state: HardState | null;
+  readonly reason: string;
 }
 
 export type Message =
@@ -119,13 +142,18 @@ export interface CoreStatus {
   readonly applied: number;
   readonly last_index: number;
   readonly configuration: Configuration;
+  /** The members, this one included, that are known here to have damaged storage, and why: they neither vote nor count. */
+  readonly faulty: readonly { readonly id: MemberId; readonly reason: string }[];
   /** Leader only: how far each member's log matches, and the state of its flow control. */
   readonly progress: readonly {
     readonly id: MemberId;
     readonly match: number;
     readonly state: 'probe' | 'replicate' | 'snapshot';
     readonly learner: boolean;
+    /** Heard within an election timeout, and not faulty. */
     readonly active: boolean;
+    /** Its storage is damaged: `match` counts for nothing. */
+    readonly faulty: boolean;
   }[];
 }
 
@@ -137,6 +165,8 @@ export interface LogStore {
     /** The snapshot boundary: entries up to here are only in the state machine's image. */
     readonly snapshot: SnapshotMeta;
     readonly entries: readonly Entry[];
+    /** Present when this log took the place of one that was damaged: the member must neither vote nor count. */
+    readonly fault?: StorageFault;
   };
   /** Appends in one synced write; drops everything from `entries[0].index` on first. Calls may overlap: one sync serves all that wait. */
   append(hard_state: HardState | null, entries: readonly Entry[]): Promise<void>;
@@ -159,7 +189,7 @@ export interface StateMachine {
   flush(): Promise<SnapshotMeta>;
   /** A consistent copy of the state as of now, in chunks of at most `chunk_bytes`. Cheap to begin. */
   snapshot(chunk_bytes: number): { readonly meta: SnapshotMeta; readonly chunks: AsyncIterable<Uint8Array> };
-  /** Replaces the state by the chunks of a snapshot; verifies its hash; durable when it resolves. Rejects, with the old state kept, if they are bad. */
+  /** Replaces the state by the chunks of a snapshot; verifies its hash; durable when it resolves. Rejects, with the old state kept, if they are bad; with an error that has a `code` (as those of the system have) if the disk failed, which is fatal. */
   restore(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<void>;
 }
 

@@ -48,6 +48,14 @@ test('every frame comes back as it was', () => {
   for (const frame of frames) assert.deepEqual(decodeFrame(encodeFrame(frame)), frame);
 });
 
+test('what a member with damaged storage says carries the reason, cut to its limit', () => {
+  for (const frame of frames) {
+    if (['snapshot-offer', 'snapshot-chunk', 'snapshot-ack'].includes(frame.type)) continue;
+    const said = { ...frame, faulty: 'r'.repeat(201) } as Frame;
+    assert.deepEqual(decodeFrame(encodeFrame(said)), { ...frame, faulty: 'r'.repeat(200) });
+  }
+});
+
 test('bad frames are refused by name', () => {
   const bad: readonly [readonly unknown[], RegExp][] = [
     [[2, 0, 1, 2, 7], /version 2, expected 1/],
@@ -55,7 +63,10 @@ test('bad frames are refused by name', () => {
     [[1, 7, 0, 2, 7], /frame.from is 0, expected a member/],
     [[1, 7, 1, 2, -1], /frame.term is -1/],
     [[1, 7, 1, 2, 1.5], /frame.term is 1.5/],
-    [[1, 7, 1, 2, 7, 1], /frame has 6 fields/],
+    [[1, 7, 1, 2, 7, 1], /frame.faulty is 1, expected text/],
+    [[1, 7, 1, 2, 7, 'x'.repeat(201)], /frame.faulty is string, expected text of at most 200/],
+    [[1, 7, 1, 2, 7, 'damaged', 1], /frame has 7 fields/],
+    [[1, 10, 1, 2, 7, 5, 2, 1, 'damaged'], /frame has 9 fields/],
     [[1, 5, 1, 2, 7], /ends after 5 fields/],
     [[1, 1, 1, 2, 7, 'yes', true], /frame.pre is string/],
     [[1, 2, 1, 2, 7, 5, 5, 0, [[7, 5, 1, new Uint8Array(1)]]], /entry 7 after 5/],

@@ -8,7 +8,13 @@ import type { Configuration, Entry, EntryKind, MemberId, Message, SnapshotMeta }
 
 export const wire_version = 1;
 /** Limits of a frame: its bytes, entries in one append, members in one list. */
-export const wire_limits = { frame_bytes: 24 * 1024 * 1024, entries: 65_536, members: 4096 } as const;
+export const wire_limits = {
+  frame_bytes: 24 * 1024 * 1024,
+  entries: 65_536,
+  members: 4096,
+  /** Characters of the reason that a member with damaged storage gives. */
+  reason: 200,
+} as const;
 
 /** How a snapshot travels: offered, sent in chunks, and acknowledged chunk by chunk. */
 export type TransferFrame =
@@ -81,6 +87,8 @@ export function encodeFrame(frame: Frame): Uint8Array {
     frame.to,
     frame.term,
     ...fieldsOf(frame),
+    // Only when there is a fault: a reader that does not know of it drops the frame, and so counts nothing.
+    ...('faulty' in frame && frame.faulty !== undefined ? [frame.faulty.slice(0, wire_limits.reason)] : []),
   ]);
   return new Uint8Array(packed.buffer, packed.byteOffset, packed.byteLength);
 }
@@ -126,8 +134,17 @@ export function decodeFrame(bytes: Uint8Array): Frame {
   if (type === undefined) throw new WireError('unknown type');
   const envelope = { from: fields.member('from'), to: fields.member('to'), term: fields.number('term') };
   const frame = decodeFields(type, envelope, fields);
+  if (fields.left === 0 || isTransfer(frame)) {
+    fields.end();
+    return frame;
+  }
+  const faulty = fields.text('faulty', wire_limits.reason);
   fields.end();
-  return frame;
+  return { ...frame, faulty };
+}
+
+function isTransfer(frame: Frame): frame is TransferFrame {
+  return frame.type === 'snapshot-offer' || frame.type === 'snapshot-chunk' || frame.type === 'snapshot-ack';
 }
 
 function decodeFields(
@@ -275,6 +292,10 @@ class Fields {
     this.#what = what;
   }
 
+  get left(): number {
+    return this.#values.length - this.#at;
+  }
+
   number(name: string): number {
     const value = this.#take();
     if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
@@ -292,6 +313,13 @@ class Fields {
   boolean(name: string): boolean {
     const value = this.#take();
     if (typeof value !== 'boolean') throw this.#wrong(name, 'true or false', value);
+    return value;
+  }
+
+  text(name: string, max: number): string {
+    const value = this.#take();
+    if (typeof value !== 'string' || value.length > max)
+      throw this.#wrong(name, `text of at most ${max} characters`, value);
     return value;
   }
 

@@ -3,13 +3,14 @@
  * alone; both write `member.json` last, so that a crash on the way leaves a host that is in no cluster and may try
  * again.
  */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AgentOptions } from './agent-options.ts';
 import { memberMethods } from './api-methods.ts';
 import { ApiFailure, type ApiHandler, startApiServer } from './api-server.ts';
 import type { AgentStatus } from './api-types.ts';
 import type { CrashPoint } from './crash-point.ts';
+import { syncDirectory } from './durable-file.ts';
 import { endGuests } from './end-guests.ts';
 import { found } from './founding.ts';
 import type { Host } from './host.ts';
@@ -22,6 +23,7 @@ import { type MemberFile, readMemberFile, removeMemberFile } from './member-file
 import { nodeVersionWarning } from './node-version.ts';
 import { ownAddresses } from './own-address.ts';
 import type { Env } from './real-env.ts';
+import { faultWarnings } from './storage-fault.ts';
 import { startWhoServer, type WhoServer } from './who-server.ts';
 import { within } from './within.ts';
 
@@ -61,6 +63,17 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
   let outside: ReadonlyMap<string, ApiHandler> = new Map();
   let methods = outside;
 
+  /** Beside the damaged log: both go when this host becomes a member anew. */
+  async function setImageAside(): Promise<void> {
+    const to = join(options.data_dir, 'log');
+    const taken = await readdir(to);
+    let n = 1;
+    while (taken.includes(`damaged-${n}-state`)) n += 1;
+    await rename(join(options.data_dir, 'state'), join(to, `damaged-${n}-state`));
+    await syncDirectory(to);
+    await syncDirectory(options.data_dir);
+  }
+
   async function begin(file: MemberFile): Promise<Member> {
     member = await startMember({
       options,
@@ -71,6 +84,7 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
       file,
       version: deps.version,
       crash: deps.crash,
+      setImageAside,
       left(reason) {
         // What is left of its state is nothing to answer from.
         methods = outside;
@@ -180,6 +194,8 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
     const nodes = member?.state.list('nodes') ?? [];
     const guests = [];
     const warnings = [member?.master.trouble() ?? '', node_warning ?? ''].filter((text) => text !== '');
+    const nameOf = (id: number) => nodes.find((node) => node.member === id)?.name ?? `member ${id}`;
+    if (raft) warnings.push(...faultWarnings(raft, nameOf));
     for (const driver of deps.drivers.hypervisors.values()) {
       try {
         guests.push(...(await within(env.after, driver.list(), status_list_timeout_ms, 'listing guests')));

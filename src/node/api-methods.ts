@@ -299,7 +299,11 @@ export function memberMethods(member: Member): Map<string, ApiHandler> {
     ];
     if (owner && owner.health !== 'member')
       lines.push(`node ${owner.name} is ${owner.health}: ${owner.health_reason}`);
-    if (!member.isProtected(instance)) lines.push('not protected: it waits for its node when that is lost');
+    if (!instance.guarded) {
+      lines.push(
+        'not guarded: when its node falls silent it waits for it; what decides is how things stood when it was started (skein instance reboot starts it anew)',
+      );
+    }
     const log = instance.owner_log.map((change) => ({
       time: change.time,
       epoch: change.epoch,

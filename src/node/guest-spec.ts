@@ -4,7 +4,6 @@
 import type { StateView } from '../config/api.ts';
 import type { Cluster, Instance } from '../config/model.ts';
 import { fillBeParams, fillHvParams, fillNicParams } from '../config/params.ts';
-import { isProtected } from '../config/protected.ts';
 import type { DiskSpec, GuestSpec, NicSpec } from '../drivers/types.ts';
 
 export type FilledParams = Record<string, string | number | boolean | null>;
@@ -41,21 +40,6 @@ export function nicSpecs(cluster: Cluster, instance: Pick<Instance, 'nics'>): re
   });
 }
 
-/** Nodes that may vote. With fewer than three nobody can tell a lost peer from a lost link: nothing is protected. */
-export function votingNodes(state: StateView): number {
-  return state.list('nodes').filter((node) => node.master_capable).length;
-}
-
-/** Whether the lease rules apply to it: it may be started elsewhere without a person. */
-export function instanceIsProtected(state: StateView, instance: Instance, wall_s: number): boolean {
-  const cluster = state.get('cluster', 'cluster');
-  if (!cluster) return false;
-  const node = state.get('nodes', instance.primary_node);
-  const group = node ? state.get('groups', node.group) : undefined;
-  const disks = instance.disks.map((uuid) => state.get('disks', uuid)).filter((disk) => disk !== undefined);
-  return votingNodes(state) >= 3 && isProtected(cluster, instance, disks, group ?? null, wall_s);
-}
-
 /**
  * What to start: the applied configuration, with a start's temporary `hvparams` on top.
  * @param disk_path where the storage driver has a disk on this host.
@@ -65,7 +49,6 @@ export function guestSpec(
   instance: Instance,
   hvparams: FilledParams,
   disk_paths: readonly string[],
-  wall_s: number,
 ): GuestSpec {
   const cluster = state.get('cluster', 'cluster');
   if (!cluster) throw new Error('this host has no cluster configuration');
@@ -84,6 +67,6 @@ export function guestSpec(
     })),
     nics: nicSpecs(cluster, instance),
     tags: instance.tags,
-    protected: instanceIsProtected(state, instance, wall_s),
+    protected: instance.guarded,
   };
 }

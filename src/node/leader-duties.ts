@@ -14,10 +14,11 @@ import type { CrashPoint } from './crash-point.ts';
 import { createHaLoop, type HaLoop } from './ha-loop.ts';
 import { createLeaseGranter, type LeaseGranter } from './lease/lease-granter.ts';
 import type { Machine } from './machine.ts';
-import { adjustVoters } from './membership.ts';
 import type { Mesh } from './mesh-types.ts';
 import { createOpsPorts, proposeCommand } from './ops-ports.ts';
 import type { Env } from './real-env.ts';
+import { createVoterTender } from './voters/tender.ts';
+import { voterNodes } from './voters/voter-nodes.ts';
 
 export interface LeaderDuties {
   readonly term: number;
@@ -26,6 +27,8 @@ export interface LeaderDuties {
   readonly ports: OpsPorts;
   live(): ReadonlyMap<string, LiveNode>;
   evidence(node_uuid: string): Evidence | null;
+  /** What the choice of voters waits for or lacks, in words; '' when all is as it should be. */
+  votersReason(): string;
   propose(command: Command): Promise<{ index: number; value: unknown }>;
   /** Entries were applied. */
   wake(): void;
@@ -43,8 +46,6 @@ export interface LeaderDutiesDeps {
   /** Tests only; null in a real agent. */
   readonly crash: CrashPoint | null;
 }
-
-const membership_every_ms = 500;
 
 export function startLeaderDuties(deps: LeaderDutiesDeps, term: number): LeaderDuties {
   const { env, machine, replica, mesh } = deps;
@@ -69,7 +70,21 @@ export function startLeaderDuties(deps: LeaderDutiesDeps, term: number): LeaderD
     return proposeCommand(replica, command);
   };
   const ha: HaLoop = createHaLoop({ env, machine, granter, term, since_ms, propose });
-  const ports = createOpsPorts({
+  const voters = createVoterTender({
+    env,
+    replica,
+    self: deps.self_member,
+    isUp: (member) => mesh.isUp(member),
+    nodes: () => voterNodes(state),
+    candidatePoolSize: () => state.get('cluster', 'cluster')?.candidate_pool_size ?? 5,
+    leaseMs: () => (state.get('cluster', 'cluster')?.ha ?? default_ha).lease_ms,
+  });
+  const unwatch = machine.onChanges((_index, changes) => {
+    if (changes.some(({ table }) => table === 'nodes' || table === 'cluster' || table === 'groups'))
+      voters.wake();
+  });
+
+  const general_ports = createOpsPorts({
     env,
     state,
     replica,
@@ -80,60 +95,17 @@ export function startLeaderDuties(deps: LeaderDutiesDeps, term: number): LeaderD
     barLease: (uuid) => granter.bar(uuid),
     memberRemoved: deps.memberRemoved,
   });
+  const ports: OpsPorts = {
+    ...general_ports,
+    async removeMember(member) {
+      await voters.removeMember(member);
+      // Before its removal is recorded: from then on the mesh does not reach it, and a later leader has no reason to try.
+      await deps.memberRemoved(member);
+    },
+  };
   const propose_for_jobs = deps.crash?.wrap(ports.propose) ?? ports.propose;
   const engine = createJobEngine({ ...ports, propose: propose_for_jobs }, opcodes);
   engine.start(term);
-
-  const silent_since = new Map<number, number>();
-  let changing = false;
-  async function tendVoters(): Promise<void> {
-    const status = replica.status();
-    const now_ms = env.now_ms();
-    for (const progress of status.progress) {
-      if (progress.active) silent_since.delete(progress.id);
-      else if (!silent_since.has(progress.id)) silent_since.set(progress.id, now_ms);
-    }
-    const nodes = state.list('nodes');
-    if (nodes.length === 0) return;
-    const changes = adjustVoters({
-      self: deps.self_member,
-      configuration: status.configuration,
-      nodes: nodes.map((node) => ({
-        member: node.member,
-        eligible: node.master_capable,
-        offline: node.offline,
-      })),
-      progress: new Map(
-        status.progress.map((p) => [
-          p.id,
-          {
-            active: p.active && mesh.isUp(p.id),
-            lag: p.match === 0 ? Number.POSITIVE_INFINITY : status.last_index - p.match,
-          },
-        ]),
-      ),
-      candidate_pool_size: state.get('cluster', 'cluster')?.candidate_pool_size ?? 5,
-      silent_ms: new Map([...silent_since].map(([id, at_ms]) => [id, now_ms - at_ms])),
-    });
-    if (!changes) return;
-    env.log('info', 'the Raft group changes', { changes });
-    await replica.changeMembers(changes);
-  }
-
-  let cancel_membership: () => void = () => undefined;
-  const membershipTick = () => {
-    if (stopped) return;
-    if (!changing) {
-      changing = true;
-      tendVoters()
-        .catch((error: Error) => env.log('info', 'the Raft group did not change', { error: error.message }))
-        .finally(() => {
-          changing = false;
-        });
-    }
-    cancel_membership = env.after(membership_every_ms, membershipTick);
-  };
-  membershipTick();
 
   return {
     term,
@@ -142,14 +114,11 @@ export function startLeaderDuties(deps: LeaderDutiesDeps, term: number): LeaderD
     ports,
     live: () => granter.live(),
     evidence: (uuid) => ha.evidence(uuid),
+    votersReason: () => voters.reason(),
     propose,
     wake() {
       if (stopped) return;
       engine.wake();
-      if (!changing && state.list('nodes').length !== replica.status().progress.length) {
-        cancel_membership();
-        membershipTick();
-      }
     },
     stop() {
       if (stopped) return;
@@ -157,7 +126,8 @@ export function startLeaderDuties(deps: LeaderDutiesDeps, term: number): LeaderD
       granter.stop();
       engine.stop();
       ha.stop();
-      cancel_membership();
+      voters.stop();
+      unwatch();
     },
   };
 }

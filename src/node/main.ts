@@ -3,7 +3,7 @@
  * to the agent; it ends when its keeper is gone, on a signal after handing the lead on, and on anything unforeseen.
  */
 
-import { LogCorruptError, LogMissingError } from '../consensus/index.ts';
+import { LogCorruptError } from '../consensus/index.ts';
 import { startAgent } from './agent.ts';
 import { makeDirectories, parseAgentOptions, UsageError } from './agent-options.ts';
 import { createCrashPoint } from './crash-point.ts';
@@ -71,19 +71,15 @@ async function main(): Promise<void> {
   process.on('SIGINT', () => void stop(0));
 }
 
-/** What a restart cannot mend: the keeper must not start us into it again and again. */
-function isFatal(error: Error): boolean {
-  return error instanceof LogCorruptError || error instanceof LogMissingError;
-}
-
 main().catch((error: Error) => {
-  if (isFatal(error)) {
+  // A damaged log is set aside; this one was begun just now and reads back wrong. The keeper must not try it for ever.
+  if (error instanceof LogCorruptError) {
     const what = {
       time: new Date().toISOString(),
       level: 'error',
       agent: 'agent',
       message: 'fatal',
-      reason: `${error.message}. This host takes no part until it is added anew: skein node remove on another node, then an empty data directory here, and skein join`,
+      reason: `${error.message}. What this disk is given it does not give back: replace it, skein node remove on another node, and skein join`,
     };
     process.stderr.write(`${JSON.stringify(what)}\n`);
     process.exit(fatal_status);

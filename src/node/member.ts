@@ -6,9 +6,9 @@ import type { StateView } from '../config/api.ts';
 import type { Command } from '../config/commands.ts';
 import { default_ha } from '../config/defaults.ts';
 import { jobKey, meta_key } from '../config/keys.ts';
-import type { HaParams, Instance, OpInput } from '../config/model.ts';
+import type { HaParams, OpInput } from '../config/model.ts';
 import type { ReplicaApi } from '../consensus/api.ts';
-import { openLogStore, openReplica } from '../consensus/index.ts';
+import { openReplica } from '../consensus/index.ts';
 import type { MasterIpParams } from '../drivers/types.ts';
 import { opcodes } from '../ops/opcodes/registry.ts';
 import type { LiveNode, Progress } from '../ops/types.ts';
@@ -24,7 +24,6 @@ import { watchEventLoop } from './event-loop-watch.ts';
 import { createEventLog, type EventLog } from './events.ts';
 import { createFacts } from './facts.ts';
 import { createGuard, type Guard } from './guard.ts';
-import { instanceIsProtected } from './guest-spec.ts';
 import type { LeaseRenewal } from './ha-types.ts';
 import type { Host } from './host.ts';
 import { admitJoiner, joinIsOpen } from './join-server.ts';
@@ -33,12 +32,12 @@ import type { KeeperClient } from './keeper-client.ts';
 import { createLeaderClient, type LeaderClient } from './leader-client.ts';
 import { type LeaderDuties, startLeaderDuties } from './leader-duties.ts';
 import { createLeaseLoop, type LeaseLoop } from './lease-loop.ts';
-import { openMachine } from './machine.ts';
 import type { HostDrivers } from './make-drivers.ts';
 import { createMasterRole, type MasterRole } from './master-role.ts';
 import type { MemberFile } from './member-file.ts';
 import type { Mesh, MeshPeer } from './mesh-types.ts';
 import type { Env } from './real-env.ts';
+import { openStores } from './storage-fault.ts';
 import { tellRemoved } from './tell-removed.ts';
 
 export interface Member {
@@ -63,7 +62,6 @@ export interface Member {
   /** When something was last applied or confirmed (own clock). */
   appliedAt(): number;
   onApplied(handler: () => void): () => void;
-  isProtected(instance: Instance): boolean;
   stateHash(): { readonly index: number; readonly hash: string };
   /** Before leaving the cluster for good: nothing is begun here any more, and no step's program runs. */
   retire(reason: string): Promise<void>;
@@ -80,6 +78,8 @@ export interface MemberDeps {
   readonly version: string;
   /** Tests only; null in a real agent. */
   readonly crash: CrashPoint | null;
+  /** Moves a damaged state image out of the way, durably; absent: a member with one cannot start. */
+  readonly setImageAside?: () => Promise<void>;
   /** This host was removed from the cluster, or the cluster is no more. */
   left(reason: string): void;
 }
@@ -101,11 +101,8 @@ class NotLeader extends Error {
 
 export async function startMember(deps: MemberDeps): Promise<Member> {
   const { options, env, host, keeper, drivers, file } = deps;
-  const machine = await openMachine(await host.openImage(), env);
+  const { machine, log } = await openStores({ host, env, setImageAside: deps.setImageAside });
   const { state } = machine;
-  const log = await openLogStore(await host.openLogDisk(), {
-    warn: (message, fields) => env.log('warn', message, fields),
-  });
   const journal = await openJournal(await host.openJournalRecords());
   const mesh = await host.openMesh(file.member);
 
@@ -147,7 +144,6 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
   let guard: Guard | null = null;
 
   const ha = (): HaParams => state.get('cluster', 'cluster')?.ha ?? default_ha;
-  const isProtected = (instance: Instance) => instanceIsProtected(state, instance, env.wall_s());
 
   let lease_changed: () => void = () => undefined;
   const lease = createLeaseLoop({
@@ -201,7 +197,7 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
     stage: () => lease.stage(),
     left_ms: () => lease.left_ms(),
     mayStart: () => lease.mayStart(),
-    isProtected,
+    isProtected: (instance) => instance.guarded,
     setPaused: (name, proven) => keeper.setPaused(`guest/${name}`, proven),
     changed: () => lease.renewSoon(),
   });
@@ -452,7 +448,6 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
       applied_handlers.add(handler);
       return () => applied_handlers.delete(handler);
     },
-    isProtected,
     stateHash: () => ({ index: state.index, hash: state.hash() }),
     async retire(reason) {
       guard?.stop();

@@ -41,7 +41,7 @@ export const startInstance: Actions['instance.start'] = async (world, args) => {
   const refusal = world.mayStart();
   if (refusal) throw new Error(`${instance.name} may not start here now: ${refusal}`);
   const paths = await diskPaths(world, instance);
-  const spec = guestSpec(world.state, instance, args.hvparams, paths, world.env.wall_s());
+  const spec = guestSpec(world.state, instance, args.hvparams, paths);
   // The configuration may have moved on while the disks were looked up.
   checkOwner(world, instanceOf(world, args.instance), args.epoch);
   await hypervisorOf(world.drivers, instance.hypervisor).start(spec, { paused: args.paused });
@@ -90,7 +90,7 @@ export const createOs: Actions['os.create'] = async (world, args, ctx) => {
   let lines = 0;
   await world.drivers.os.create(
     {
-      guest: guestSpec(world.state, instance, no_overrides, paths, world.env.wall_s()),
+      guest: guestSpec(world.state, instance, no_overrides, paths),
       os: instance.os,
       osparams: { ...asText(fillOsParams(cluster, instance)), ...args.osparams },
       hypervisor: instance.hypervisor,

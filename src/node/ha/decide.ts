@@ -141,6 +141,8 @@ function actionFor(
   if (evidence.kind === 'boot' && isWell(world, owner)) {
     return { type: 'failover', instance: instance.uuid, target: owner.uuid, reason };
   }
+  // Silence proves nothing of a guest that nobody ends on the silent host.
+  if (evidence.kind === 'horizon' && !instance.guarded) return null;
   if (!isMovable(world, instance, owner)) return null;
   if (storm && evidence.kind === 'horizon') {
     held.push(instance.uuid);

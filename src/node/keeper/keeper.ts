@@ -65,6 +65,10 @@ export class Keeper {
     this.#master = new MasterGuard(
       {
         now_ms: options.now_ms,
+        after(delay_ms, fn) {
+          const timer = setTimeout(fn, delay_ms);
+          return () => clearTimeout(timer);
+        },
         driver: options.masterIpDriver,
         persist: (master) => this.#persistMaster(master),
         onDropped: (params, error) => this.#agent.send({ type: 'master-dropped', params, error }),

@@ -6,6 +6,11 @@ import { MasterGuard } from './master-guard.ts';
 
 const address: MasterIpParams = { netdev: 'eth0', ip: '192.0.2.1', netmask: 24, family: 4, script: '' };
 
+function after(delay_ms: number, fn: () => void): () => void {
+  const timer = setTimeout(fn, delay_ms);
+  return () => clearTimeout(timer);
+}
+
 function setUp(
   held: MasterIpParams | null,
   stop: () => Promise<void> = async () => undefined,
@@ -16,6 +21,7 @@ function setUp(
   const guard = new MasterGuard(
     {
       now_ms: () => clock.now_ms,
+      after,
       driver: async () => ({
         stop: () => {
           seen.push('stop');
@@ -111,6 +117,7 @@ test('a full disk: an address that cannot be noted is refused; one that cannot b
   const guard = new MasterGuard(
     {
       now_ms: () => clock.now_ms,
+      after,
       driver: async () => ({ stop: async () => void seen.push('stop'), holds: async () => false }),
       persist: (params) => {
         if (full) throw new Error('ENOSPC: no space left on device, write');

@@ -4,10 +4,13 @@
  * the next keeper. It never starts the address, and it does not stop trying until the address is gone.
  */
 import type { MasterIpDriver, MasterIpParams } from '../../drivers/types.ts';
+import { within } from '../within.ts';
 import { max_ahead_ms } from './fence-action.ts';
 
 export interface MasterGuardOptions {
   readonly now_ms: () => number;
+  /** Calls `fn` once, in `delay_ms`; returns what cancels it. */
+  readonly after: (delay_ms: number, fn: () => void) => () => void;
   /** Loaded only when needed. */
   readonly driver: () => Promise<Pick<MasterIpDriver, 'stop' | 'holds'>>;
   /** Durable when it returns. */
@@ -137,7 +140,7 @@ export class MasterGuard {
         this.#options.onDropped(params, error);
         return;
       }
-      await new Promise((resolve) => setTimeout(resolve, retry_ms));
+      await new Promise<void>((resolve) => this.#options.after(retry_ms, resolve));
     }
   }
 
@@ -149,13 +152,13 @@ export class MasterGuard {
       return { gone: false, error: (error as Error).message };
     }
     try {
-      await withTimeout(driver.stop(params), stop_timeout_ms, 'stopping the master IP');
+      await this.#within(driver.stop(params), stop_timeout_ms, 'stopping the master IP');
       return { gone: true, error: '' };
     } catch (error) {
       const text = (error as Error).message;
       try {
         return {
-          gone: !(await withTimeout(driver.holds(params), stop_timeout_ms, 'looking for the master IP')),
+          gone: !(await this.#within(driver.holds(params), stop_timeout_ms, 'looking for the master IP')),
           error: text,
         };
       } catch (second) {
@@ -163,11 +166,8 @@ export class MasterGuard {
       }
     }
   }
-}
 
-function withTimeout<T>(promise: Promise<T>, timeout_ms: number, what: string): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`${what} took more than ${timeout_ms} ms`)), timeout_ms);
-    promise.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
+  #within<T>(act: Promise<T>, timeout_ms: number, what: string): Promise<T> {
+    return within(this.#options.after, act, timeout_ms, what);
+  }
 }

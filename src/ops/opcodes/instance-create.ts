@@ -107,7 +107,7 @@ interface CreateParams {
   readonly tags: readonly string[];
 }
 
-type NewInstance = Omit<Instance, 'serial_no' | 'ctime' | 'mtime' | 'owner' | 'owner_log'>;
+type NewInstance = Omit<Instance, 'serial_no' | 'ctime' | 'mtime' | 'owner' | 'guarded' | 'owner_log'>;
 
 interface Plan {
   readonly instance: NewInstance;

@@ -4,8 +4,8 @@ import type { RunContext } from '../op-context.ts';
 import { flag, integer, oneOf, optional, parser } from '../params.ts';
 import { summary } from '../summary.ts';
 import { type Opcode, OpError } from '../types.ts';
-import { ownThisBoot, startGuest, stopGuest } from './instance-steps.ts';
-import { instance_ref, instanceFacts, instanceLocks, refOf } from './lookup.ts';
+import { ownForStart, startGuest, stopGuest } from './instance-steps.ts';
+import { guardWouldChange, instance_ref, instanceFacts, instanceLocks, refOf } from './lookup.ts';
 
 const parse = parser({
   ...instance_ref,
@@ -46,7 +46,7 @@ export const instanceReboot: Opcode<RebootParams> = {
           'wrong_state',
         );
       }
-      return found;
+      return { ...found, guard_changes: guardWouldChange(ctx.state, found.uuid, ctx.wall()) };
     });
     ctx.checkCanceled();
     // Half a reboot must go on to a running guest, never back.
@@ -63,7 +63,7 @@ export const instanceReboot: Opcode<RebootParams> = {
         'environment_error',
       );
     }
-    const epoch = await ownThisBoot(ctx, facts);
+    const epoch = await ownForStart(ctx, facts, facts.guard_changes);
     await startGuest(ctx, facts, owner.node, epoch, { hvparams: {}, paused: false, undo: false });
     return null;
   },

@@ -4,8 +4,8 @@ import type { RunContext } from '../op-context.ts';
 import { flag, integer, only, optional, params, parser } from '../params.ts';
 import { summary } from '../summary.ts';
 import { type Opcode, OpError } from '../types.ts';
-import { commitAdminState, ownThisBoot, startGuest } from './instance-steps.ts';
-import { instance_ref, instanceFacts, instanceLocks, refOf } from './lookup.ts';
+import { commitAdminState, ownForStart, startGuest } from './instance-steps.ts';
+import { guardWouldChange, instance_ref, instanceFacts, instanceLocks, refOf } from './lookup.ts';
 
 const parse = parser({
   ...instance_ref,
@@ -58,14 +58,16 @@ export const instanceStartup: Opcode<StartupParams> = {
           'wrong_state',
         );
       }
-      return found;
+      const guard_changes =
+        found.admin_state === 'down' && guardWouldChange(ctx.state, found.uuid, ctx.wall());
+      return { ...found, guard_changes };
     });
     if (!given.no_remember) await commitAdminState(ctx, facts, 'up');
     if (facts.node_offline) {
       await ctx.log(`node ${facts.node_name} is offline: only marked as up, not started`, 'warning');
       return null;
     }
-    const epoch = await ownThisBoot(ctx, facts);
+    const epoch = await ownForStart(ctx, facts, facts.guard_changes);
     await startGuest(ctx, facts, facts.owner.node, epoch, {
       hvparams: given.hvparams,
       paused: given.paused,

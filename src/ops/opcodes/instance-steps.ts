@@ -2,15 +2,30 @@
  * What several opcodes do with an instance: give it its node's present boot, start, stop, change its admin state.
  */
 import type { Command } from '../../config/commands.ts';
-import type { AdminState, Instance, Params } from '../../config/model.ts';
+import type { AdminState, Evidence, Instance, Params } from '../../config/model.ts';
 import type { RunContext } from '../op-context.ts';
 import type { InstanceFacts } from './lookup.ts';
 
-/** An owner is good for one boot: after a restart of its node the instance needs a new epoch. Answers the epoch in force. */
-export async function ownThisBoot(ctx: RunContext, facts: InstanceFacts): Promise<number> {
+/**
+ * An owner is good for one boot, and whether its keeper guards the guest is good for one epoch: after a restart of the
+ * node, or when it is to be guarded otherwise, the instance needs a new epoch before it is started. `guard_changes` only
+ * of an instance that is down: a guest of the old epoch is ended. Answers the epoch in force.
+ */
+export async function ownForStart(
+  ctx: RunContext,
+  facts: InstanceFacts,
+  guard_changes: boolean,
+): Promise<number> {
   const { owner, node_boot } = facts;
-  if (owner.boot === node_boot) return owner.epoch;
-  await ctx.commit('own-boot', [
+  if (owner.boot === node_boot && !guard_changes) return owner.epoch;
+  const evidence: Evidence =
+    owner.boot === node_boot
+      ? { kind: 'stopped', text: `stopped on node ${facts.node_name}; who guards it changes with this start` }
+      : {
+          kind: 'boot',
+          text: `node ${facts.node_name} is in boot ${node_boot}; the instance was owned in boot ${owner.boot}`,
+        };
+  await ctx.commit('own', [
     {
       type: 'instance-owner',
       time: ctx.wall(),
@@ -18,10 +33,7 @@ export async function ownThisBoot(ctx: RunContext, facts: InstanceFacts): Promis
       if_epoch: owner.epoch,
       node: owner.node,
       boot: node_boot,
-      evidence: {
-        kind: 'boot',
-        text: `node ${facts.node_name} is in boot ${node_boot}; the instance was owned in boot ${owner.boot}`,
-      },
+      evidence,
     },
   ]); // prettier-ignore
   return owner.epoch + 1;

@@ -4,6 +4,7 @@
 import type { StateView } from '../../config/api.ts';
 import { cluster_key } from '../../config/keys.ts';
 import type { Cluster, Instance, LockRequest, Node, Owner } from '../../config/model.ts';
+import { isToBeGuarded } from '../../config/protected.ts';
 import type { DiskSpec } from '../../drivers/types.ts';
 import { name, nullable, optional, shorten, wrongInput } from '../params.ts';
 import { OpError } from '../types.ts';
@@ -102,6 +103,19 @@ export function instanceFacts(state: StateView, ref: string): InstanceFacts {
     node_offline: node.offline,
     disks: instance.disks.map((uuid, index) => diskOf(state, instance.name, uuid, index)),
   };
+}
+
+/**
+ * Whether the instance would be guarded otherwise than it is if it were started under a new epoch: so much may have
+ * changed since (tags, policies, hosts that joined). `wall_s`: now, in seconds.
+ */
+export function guardWouldChange(state: StateView, uuid: string, wall_s: number): boolean {
+  const instance = needInstance(state, uuid);
+  const node = state.get('nodes', instance.owner.node);
+  const disks = instance.disks.map((disk) => state.get('disks', disk)).filter((disk) => disk !== undefined);
+  const group = (node && state.get('groups', node.group)) ?? null;
+  const nodes = state.list('nodes');
+  return isToBeGuarded(clusterOf(state), instance, disks, group, nodes, wall_s) !== instance.guarded;
 }
 
 function diskOf(
