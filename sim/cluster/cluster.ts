@@ -1,0 +1,188 @@
+/**
+ * A cluster of simulated hosts, founded and joined through the agents' own code, and asked through their own API. A
+ * client is on some host and speaks to that host's agent; when that agent dies the client knows nothing, as in life.
+ */
+import type { Member } from '../../src/node/member.ts';
+import { Knobs } from '../kit/knobs.ts';
+import { Marks } from '../kit/marks.ts';
+import type { Trace } from '../kit/trace.ts';
+import { SimHost } from './host/sim-host.ts';
+import { type Delays, Links } from './links.ts';
+import { mark_names } from './mark-names.ts';
+import { Oracles } from './oracles.ts';
+import type { Turn } from './virtual-time.ts';
+import { VirtualTime } from './virtual-time.ts';
+import type { HostHabits, World } from './world.ts';
+
+export const master_ip = '10.9.9.9';
+export const file_dir = '/srv/file';
+export const shared_dir = '/shared';
+
+export interface ClusterOptions {
+  readonly seed: number;
+  readonly nodes: number;
+  readonly trace: Trace;
+  readonly turn: Turn;
+  readonly habits: HostHabits;
+  readonly delays: Delays;
+  /** Hosts' clocks differ from true time by up to this fraction. */
+  readonly drift: number;
+  /** `scaled` or `default` leases. */
+  readonly lease: 'scaled' | 'default';
+  readonly candidate_pool_size: number;
+}
+
+/** What ends a run, with virtual time. */
+export class Breach extends Error {}
+
+export class SimCluster {
+  readonly time: VirtualTime;
+  readonly knobs: Knobs;
+  readonly marks = new Marks(mark_names);
+  readonly oracles: Oracles;
+  readonly links: Links;
+  readonly hosts: SimHost[] = [];
+  readonly options: ClusterOptions;
+  readonly #world: World;
+  #breach: Breach | null = null;
+
+  constructor(options: ClusterOptions) {
+    this.options = options;
+    this.knobs = new Knobs(options.seed);
+    this.time = new VirtualTime(options.turn);
+    this.oracles = new Oracles(this.time, (what) => this.fail(what));
+    this.oracles.frozen = (name) => this.hosts.some((host) => host.name === name && host.frozen);
+    this.links = new Links(this.time, this.knobs.fork(), options.delays);
+    const { time, links, marks } = this;
+    this.#world = {
+      time,
+      trace: options.trace,
+      marks,
+      links,
+      habits: options.habits,
+      watcher: this.oracles,
+      shared_files: new Map(),
+      fork: () => this.knobs.fork(),
+      fail: (what) => this.fail(what),
+    };
+    for (let index = 1; index <= options.nodes; index += 1) this.addHost();
+  }
+
+  get shared_files(): ReadonlyMap<string, number> {
+    return this.#world.shared_files;
+  }
+
+  /** One more, its power off. */
+  addHost(): SimHost {
+    const { drift } = this.options;
+    const rate = 1 + this.knobs.range(-drift, drift);
+    const host = new SimHost(this.#world, this.hosts.length + 1, rate, (on, member) =>
+      this.oracles.applied(on, member),
+    );
+    this.hosts.push(host);
+    return host;
+  }
+
+  fail(what: string): void {
+    this.note('breach', what);
+    this.#breach ??= new Breach(`${what} (at ${Math.round(this.time.now_ms)} ms)`);
+  }
+
+  note(who: string, what: string): void {
+    this.options.trace.add(this.time.now_ms, who, what);
+  }
+
+  /** Lets time pass until `reached`, at most `limit_ms`. @throws Breach */
+  async run(limit_ms: number, reached: () => boolean = () => false): Promise<boolean> {
+    const held = await this.time.run(limit_ms, () => this.#breach !== null || reached());
+    if (this.#breach !== null) throw this.#breach;
+    return held;
+  }
+
+  /** @throws Breach naming `what` when it does not come to pass in time. */
+  async until(what: string, limit_ms: number, reached: () => boolean): Promise<void> {
+    if (!(await this.run(limit_ms, reached)))
+      throw new Breach(`waited ${limit_ms / 1000} s for: ${what} (at ${Math.round(this.time.now_ms)} ms)`);
+  }
+
+  /** Virtual time passes while `act` is under way. */
+  async done<T>(what: string, limit_ms: number, act: Promise<T>): Promise<T> {
+    let settled = false;
+    const end = () => {
+      settled = true;
+    };
+    act.then(end, end);
+    await this.until(what, limit_ms, () => settled);
+    return act;
+  }
+
+  /** Members that run now. */
+  members(): readonly { readonly host: SimHost; readonly member: Member }[] {
+    return this.hosts.flatMap((host) => {
+      const member = host.member;
+      return member === null ? [] : [{ host, member }];
+    });
+  }
+
+  /** The member that leads, has applied an entry of its own term, and is of the highest term. */
+  leader(): { readonly host: SimHost; readonly member: Member } | null {
+    let best: { host: SimHost; member: Member } | null = null;
+    for (const one of this.members()) {
+      const status = one.member.replica.status();
+      if (status.role !== 'leader' || !status.established) continue;
+      if (best === null || status.term > best.member.replica.status().term) best = one;
+    }
+    return best;
+  }
+
+  async found(): Promise<void> {
+    const first = this.hosts[0]!;
+    first.powerOn();
+    await this.until('the first agent', 60_000, () => first.agent?.up === true);
+    const { lease, candidate_pool_size } = this.options;
+    const founding = first.agent!.found({
+      cluster_name: 'sim',
+      node_name: first.name,
+      primary_ip: first.ip,
+      master_ip,
+      master_netdev: 'eth0',
+      master_netmask: 16,
+      enabled_hypervisors: ['fake'],
+      enabled_disk_templates: ['diskless', 'file', 'sharedfile'],
+      file_storage_dir: file_dir,
+      shared_file_storage_dir: shared_dir,
+      nicparams: {},
+      hvparams: {},
+      ha: { lease },
+      candidate_pool_size,
+    });
+    await this.done('founding', 30_000, founding);
+    await this.until(
+      'the founded cluster',
+      30_000,
+      () => this.leader()?.member.state.get('cluster', 'cluster') !== undefined,
+    );
+  }
+
+  /** One after the other, as an operator does; each by a token of its own. */
+  async joinAll(): Promise<void> {
+    for (const host of this.hosts.slice(1)) await this.join(host);
+  }
+
+  async join(host: SimHost): Promise<void> {
+    host.powerOn();
+    await this.until(`the agent of ${host.name}`, 60_000, () => host.agent?.up === true);
+    const made = await this.done(
+      'a token',
+      30_000,
+      this.hosts[0]!.agent!.call('token.create', { expires_s: 3600, master_capable: true, vm_capable: true }),
+    );
+    await this.done(`${host.name} to join`, 60_000, host.agent!.join((made as { token: string }).token));
+    await this.until(
+      `the configuration on ${host.name}`,
+      60_000,
+      () => host.member?.state.list('nodes').some((node) => node.name === host.name) === true,
+    );
+    this.marks.hit('host joined');
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * What must come to pass once nothing goes wrong any more: O8 everything converges, O11 every job has ended, O12
+ * nothing is left over. Each answers with the first thing that is not so yet, or null.
+ */
+import type { Instance } from '../../src/config/model.ts';
+import type { SimCluster } from './cluster.ts';
+import { suspend_tag } from './workload.ts';
+
+/** O8 and O11: one leader, equal replicas, jobs ended, instances as they should be. null: converged. */
+export function notConverged(cluster: SimCluster): string | null {
+  const leader = cluster.leader();
+  if (leader === null) return 'no leader';
+  const { state, replica } = leader.member;
+  const { commit, term } = replica.status();
+  for (const node of state.list('nodes')) {
+    const host = cluster.hosts.find((one) => one.name === node.name)!;
+    const member = host.member;
+    if (member === null || member.node_uuid !== node.uuid) return `${host.name} is not up`;
+    const status = member.replica.status();
+    if (status.term !== term) return `${host.name} is in term ${status.term}, not ${term}`;
+    if (status.applied !== commit) return `${host.name} has applied ${status.applied} of ${commit}`;
+    if (node.health !== 'member' && !node.offline) return `node ${node.name} is ${node.health}`;
+    if (member.lease.mayStart() !== null) return `${host.name}: ${member.lease.mayStart()}`;
+  }
+  for (const job of state.list('jobs'))
+    if (job.end_timestamp === null) return `job ${job.id} is ${job.status}`;
+  for (const instance of state.list('instances')) {
+    const wrong = wrongPlace(cluster, instance, nameOf(cluster, instance));
+    if (wrong !== null) return wrong;
+  }
+  const holders = cluster.oracles.holders;
+  if (holders.length !== 1 || holders[0] !== leader.host.name)
+    return `the master address is on [${holders.join(' ')}], the leader is ${leader.host.name}`;
+  return null;
+}
+
+function nameOf(cluster: SimCluster, instance: Instance): string {
+  return cluster.leader()?.member.state.get('nodes', instance.owner.node)?.name ?? '?';
+}
+
+function wrongPlace(cluster: SimCluster, instance: Instance, owner: string): string | null {
+  const on = [...cluster.oracles.hostsRunning(instance.uuid)];
+  // What repair must leave alone runs or does not; but never where it does not belong.
+  if (instance.tags.includes(suspend_tag) && on.length === 0) return null;
+  const wanted = instance.admin_state === 'up' ? [owner] : [];
+  return on.join() === wanted.join()
+    ? null
+    : `instance ${instance.name} is ${instance.admin_state} on ${owner} and runs on [${on.join(' ')}]`;
+}
+
+/** O3: what clients were told is still there. */
+export function lostJob(cluster: SimCluster): string | null {
+  const jobs = new Map(
+    (cluster.leader()?.member.state.list('jobs') ?? []).map((job) => [job.id, job.request_id]),
+  );
+  for (const [id, request] of cluster.oracles.acknowledged)
+    if (jobs.get(id) !== request) return `O3: job ${id} of ${request} is ${jobs.get(id) ?? 'gone'}`;
+  return null;
+}
+
+/** O12: disks, guests and journal entries that belong to nothing, or are missing. */
+export function leftOver(cluster: SimCluster): string | null {
+  const leader = cluster.leader();
+  if (leader === null) return 'no leader';
+  const { state } = leader.member;
+  const instances = new Map(state.list('instances').map((one) => [one.uuid, one]));
+  const shared = new Set<string>();
+  const own = new Map<string, Set<string>>();
+  for (const disk of state.list('disks')) {
+    const path = String(disk.logical_id[1]);
+    if (disk.dev_type === 'sharedfile') shared.add(path);
+    else {
+      const name = nameOf(cluster, instances.get(disk.instance)!);
+      own.set(name, (own.get(name) ?? new Set()).add(path));
+    }
+  }
+  const excused = undoneNowhere(cluster);
+  const here = cluster.hosts.filter((host) => state.list('nodes').some((node) => node.name === host.name));
+  const wrong =
+    differ('shared storage', cluster.shared_files, shared, excused.size > 0) ??
+    here
+      .map((host) => differ(host.name, host.files, own.get(host.name) ?? new Set(), excused.has(host.name)))
+      .find((found) => found !== null) ??
+    null;
+  if (wrong !== null) return wrong;
+  for (const host of cluster.hosts) {
+    for (const guest of host.kernel?.guests.values() ?? []) {
+      const instance = instances.get(guest.guest.uuid);
+      if (
+        instance === undefined ||
+        nameOf(cluster, instance) !== host.name ||
+        instance.owner.epoch !== guest.guest.epoch
+      )
+        return `O12: guest ${guest.spec.name} ${guest.spec.tag} is left on ${host.name}`;
+    }
+    if (host.journal.count > 0) return `O12: ${host.journal.count} journal entries are left on ${host.name}`;
+  }
+  return null;
+}
+
+/** Hosts that were lost when a disk was to be taken back there: a job may end all the same, with a warning (ops/undo.ts). */
+function undoneNowhere(cluster: SimCluster): ReadonlySet<string> {
+  const hosts = new Set<string>();
+  for (const job of cluster.leader()?.member.state.list('jobs') ?? [])
+    for (const op of job.ops)
+      for (const [, , , text] of op.log) {
+        const found = /(\S+) is lost; disk\.remove was not done there/.exec(String(text));
+        if (found !== null) hosts.add(found[1]!);
+      }
+  return hosts;
+}
+
+function differ(
+  where: string,
+  files: ReadonlyMap<string, number>,
+  wanted: ReadonlySet<string>,
+  excused: boolean,
+): string | null {
+  if (!excused)
+    for (const path of files.keys()) if (!wanted.has(path)) return `O12: ${path} is left on ${where}`;
+  for (const path of wanted) if (!files.has(path)) return `O12: ${path} is missing on ${where}`;
+  return null;
+}

@@ -1,0 +1,206 @@
+/**
+ * The log's disk of a simulated host. What a real disk may lose at a power cut this one loses, by chance: names since
+ * the last `syncDirectory`, contents since the last `sync`, in part or torn. Contents are kept in pages, and pages of
+ * zeros not at all, so that a cluster of hundreds of hosts with a reserve file each fits into memory.
+ */
+import { diskError } from '../../../src/consensus/memory-disk.ts';
+import type { LogDisk, LogFile } from '../../../src/consensus/types.ts';
+
+const page_bytes = 4096;
+const zeros = Buffer.alloc(page_bytes);
+
+/** Waits as the disk does; throws a disk's error. */
+export type DiskGate = (act: 'read' | 'write' | 'sync') => Promise<void> | undefined;
+
+type Pending =
+  | { readonly type: 'write'; readonly offset: number; readonly bytes: Uint8Array }
+  | { readonly type: 'truncate'; readonly size: number };
+
+interface Applied {
+  readonly change: Pending;
+  /** What was there before, newest last. */
+  readonly undo: (() => void)[];
+}
+
+class Inode {
+  size = 0;
+  readonly pages = new Map<number, Uint8Array>();
+  /** Changes that are not synced, oldest first: taken back at a power cut. */
+  #unsynced: Applied[] = [];
+
+  get unsynced(): number {
+    return this.#unsynced.length;
+  }
+
+  apply(change: Pending): void {
+    const undo: (() => void)[] = [];
+    this.#unsynced.push({ change, undo });
+    if (change.type === 'write') this.#write(change.offset, change.bytes, undo);
+    else this.#truncate(change.size, undo);
+  }
+
+  /** The oldest `count` changes are durable. */
+  synced(count: number): void {
+    this.#unsynced = this.#unsynced.slice(count);
+  }
+
+  /** Back to what was synced, then as much of each later change as `keep` says (0 nothing, 1 all, between: torn). */
+  crash(keep: () => number): void {
+    const lost = this.#unsynced;
+    for (const { undo } of lost.toReversed()) for (const back of undo.toReversed()) back();
+    for (const { change } of lost) {
+      const share = keep();
+      if (share <= 0) continue;
+      if (change.type === 'truncate') this.apply(change);
+      else {
+        const bytes = change.bytes.subarray(0, Math.ceil(change.bytes.length * Math.min(1, share)));
+        this.apply({ ...change, bytes });
+      }
+    }
+    this.#unsynced = [];
+  }
+
+  read(): Uint8Array {
+    const all = new Uint8Array(this.size);
+    for (const [page, bytes] of this.pages) {
+      const at = page * page_bytes;
+      if (at < this.size) all.set(bytes.subarray(0, this.size - at), at);
+    }
+    return all;
+  }
+
+  #write(offset: number, bytes: Uint8Array, undo: (() => void)[]): void {
+    const size_before = this.size;
+    for (let done = 0; done < bytes.length; ) {
+      const page = Math.floor((offset + done) / page_bytes);
+      const from = offset + done - page * page_bytes;
+      const part = bytes.subarray(done, done + page_bytes - from);
+      done += part.length;
+      const before = this.pages.get(page);
+      undo.push(() => this.#put(page, before));
+      if (before === undefined && zeros.subarray(0, part.length).equals(part)) continue;
+      // A new page each time: the old one is what a power cut brings back.
+      const next = before === undefined ? new Uint8Array(page_bytes) : before.slice();
+      next.set(part, from);
+      this.pages.set(page, next);
+    }
+    this.size = Math.max(this.size, offset + bytes.length);
+    undo.push(() => {
+      this.size = size_before;
+    });
+  }
+
+  #truncate(size: number, undo: (() => void)[]): void {
+    const size_before = this.size;
+    const first_gone = Math.ceil(size / page_bytes);
+    for (const [page, bytes] of [...this.pages]) {
+      const tail = size - page * page_bytes;
+      if (tail >= page_bytes) continue;
+      undo.push(() => this.#put(page, bytes));
+      if (page >= first_gone) this.pages.delete(page);
+      else {
+        const next = bytes.slice();
+        next.fill(0, tail);
+        this.pages.set(page, next);
+      }
+    }
+    this.size = size;
+    undo.push(() => {
+      this.size = size_before;
+    });
+  }
+
+  #put(page: number, bytes: Uint8Array | undefined): void {
+    if (bytes === undefined) this.pages.delete(page);
+    else this.pages.set(page, bytes);
+  }
+}
+
+/** What lies on the platter; `open` gives an agent's life its view of it. */
+export class SimDisk {
+  #durable_names = new Map<string, Inode>();
+  #names = new Map<string, Inode>();
+
+  /** Bytes of all files. */
+  get used_bytes(): number {
+    let used = 0;
+    for (const inode of this.#names.values()) used += inode.size;
+    return used;
+  }
+
+  wipe(): void {
+    this.#names = new Map();
+    this.#durable_names = new Map();
+  }
+
+  /** @param keep from 0 to 1: how much of a change that was not synced reached the disk. */
+  powerCut(keep: () => number): void {
+    const names = new Map(this.#durable_names);
+    // Directory changes reach the disk in order (a journal), so that only the last ones can be lost.
+    if (keep() >= 0.5) for (const [name, inode] of this.#names) names.set(name, inode);
+    for (const inode of new Set([...names.values(), ...this.#names.values()])) inode.crash(keep);
+    this.#names = names;
+    this.#durable_names = new Map(names);
+  }
+
+  open(gate: DiskGate): LogDisk {
+    const find = (name: string) => {
+      const inode = this.#names.get(name);
+      if (inode === undefined) throw diskError('ENOENT', name);
+      return inode;
+    };
+    return {
+      list: async () => {
+        await gate('read');
+        return [...this.#names.keys()].sort();
+      },
+      read: async (name) => {
+        await gate('read');
+        return find(name).read();
+      },
+      open: async (name) => {
+        await gate('write');
+        const inode = this.#names.get(name) ?? new Inode();
+        this.#names.set(name, inode);
+        return file(inode, gate);
+      },
+      rename: async (from, to) => {
+        await gate('write');
+        this.#names.set(to, find(from));
+        this.#names.delete(from);
+      },
+      remove: async (name) => {
+        await gate('write');
+        find(name);
+        this.#names.delete(name);
+      },
+      syncDirectory: async () => {
+        await gate('sync');
+        this.#durable_names = new Map(this.#names);
+      },
+    };
+  }
+}
+
+function file(inode: Inode, gate: DiskGate): LogFile {
+  return {
+    async write(offset, bytes) {
+      const copy = bytes.slice();
+      await gate('write');
+      inode.apply({ type: 'write', offset, bytes: copy });
+    },
+    async truncate(size) {
+      await gate('write');
+      inode.apply({ type: 'truncate', size });
+    },
+    async sync() {
+      // What is written while the sync is under way may be left out of it.
+      const count = inode.unsynced;
+      await gate('sync');
+      inode.synced(count);
+    },
+    async close() {
+      await gate('write');
+    },
+  };
+}

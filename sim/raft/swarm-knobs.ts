@@ -1,0 +1,136 @@
+/**
+ * The knobs of one run, all drawn from its seed. Ranges follow those that TigerBeetle's simulator uses (src/vopr.zig);
+ * any fault may be wholly off, so that in some runs the others have room to do their worst.
+ */
+import type { Timing } from '../../src/consensus/index.ts';
+import type { Knobs } from '../kit/knobs.ts';
+import type { NetworkKnobs } from './network.ts';
+
+/** Mean time between two faults of a kind, over the whole group; 0: off. */
+type Every = number;
+
+export interface SwarmKnobs {
+  readonly voters: number;
+  readonly learners: number;
+  readonly max_members: number;
+  readonly timing: Timing;
+  readonly network: NetworkKnobs;
+  readonly clock_drift: number;
+  readonly event_cost_ms: number;
+  readonly clients: number;
+  readonly registers: number;
+  readonly lists: number;
+  readonly think_ms: number;
+  readonly client_timeout_ms: number;
+  readonly follower_reads: number;
+  readonly padding_bytes: number;
+  readonly disk: { readonly sync_ms: number; readonly slow_ms: number; readonly slow: number };
+  readonly image_write_ms: number;
+  readonly image_ahead: number;
+  readonly segment_bytes: number;
+  readonly reserve_bytes: number;
+  readonly compact_every: number;
+  readonly compact_keep: number;
+  readonly chunk_bytes: number;
+  /** Of snapshots: see TransferLimits. */
+  readonly transfer: {
+    readonly resend_ms: number;
+    readonly give_up_ms: number;
+    readonly max_pause_ms: number;
+    readonly max_parallel: number;
+    readonly window: number;
+  };
+  readonly every: {
+    readonly partition: Every;
+    readonly depose: Every;
+    readonly flap: Every;
+    readonly swizzle: Every;
+    readonly clog: Every;
+    readonly reset: Every;
+    readonly crash: Every;
+    readonly ambush: Every;
+    readonly crash_all: Every;
+    readonly crash_leader: Every;
+    readonly freeze: Every;
+    readonly block: Every;
+    readonly stall: Every;
+    readonly disk_error: Every;
+    readonly disk_full: Every;
+    readonly laggard: Every;
+    readonly members: Every;
+    readonly transfer: Every;
+    readonly step_down: Every;
+  };
+  readonly restart_ms: number;
+  readonly stability_ms: number;
+}
+
+export function drawSwarm(k: Knobs): SwarmKnobs {
+  const usual = { tick_ms: 50, election_ticks: 40, heartbeat_ticks: 8 };
+  const quick = { tick_ms: 50, election_ticks: k.integer(10, 20), heartbeat_ticks: k.integer(2, 4) };
+  const every = (p: number, low: number, high: number) => k.maybe(p, () => k.range(low, high), 0);
+  return {
+    voters: k.pick([3, 3, 4, 5, 5, 6, 7]),
+    learners: k.maybe(0.5, () => k.integer(1, 4), 0),
+    max_members: k.integer(6, 10),
+    timing: k.chance(0.4) ? usual : quick,
+    network: {
+      delay_ms: k.maybe(0.5, () => k.range(0, 30), 1),
+      jitter_ms: k.maybe(0.6, () => k.exponential(20, 100), 0),
+      loss: k.maybe(0.4, () => k.exponential(0.05, 0.3), 0),
+      duplicate: k.maybe(0.4, () => k.exponential(0.1, 0.5), 0),
+      reorder: k.maybe(0.4, () => k.range(0, 1), 0),
+    },
+    clock_drift: k.maybe(0.5, () => k.range(0, 0.01), 0),
+    event_cost_ms: k.maybe(0.2, () => k.range(0, 2), 0),
+    clients: k.integer(2, 8),
+    registers: k.integer(1, 4),
+    lists: k.integer(1, 2),
+    think_ms: k.range(20, 400),
+    client_timeout_ms: k.range(300, 8000),
+    follower_reads: k.maybe(0.7, () => k.range(0, 1), 0),
+    padding_bytes: k.maybe(0.3, () => k.integer(100, 4000), 0),
+    disk: {
+      sync_ms: k.maybe(0.8, () => k.exponential(5, 100), 0),
+      slow_ms: k.range(50, 1000),
+      slow: k.maybe(0.3, () => k.range(0, 0.1), 0),
+    },
+    image_write_ms: k.maybe(0.8, () => k.exponential(50, 2000), 0),
+    image_ahead: k.maybe(0.5, () => k.range(0, 1), 0),
+    segment_bytes: k.pick([9000, 16_384, 65_536]),
+    reserve_bytes: k.maybe(0.5, () => 65_536, 0),
+    compact_every: k.pick([5, 20, 60, 200]),
+    compact_keep: k.pick([1, 5, 20, 100]),
+    chunk_bytes: k.integer(32, 1024),
+    transfer: {
+      resend_ms: k.range(100, 1000),
+      give_up_ms: k.range(500, 15_000),
+      max_pause_ms: k.range(500, 10_000),
+      max_parallel: k.integer(1, 2),
+      window: k.integer(1, 8),
+    },
+    every: {
+      partition: every(0.6, 2000, 15_000),
+      depose: every(0.3, 2000, 15_000),
+      flap: every(0.2, 5000, 30_000),
+      swizzle: every(0.25, 5000, 30_000),
+      clog: every(0.3, 300, 3000),
+      reset: every(0.3, 500, 8000),
+      crash: every(0.6, 1000, 12_000),
+      ambush: every(0.6, 500, 8000),
+      crash_all: every(0.2, 8000, 40_000),
+      crash_leader: every(0.4, 2000, 15_000),
+      freeze: every(0.3, 2000, 15_000),
+      block: every(0.3, 500, 8000),
+      stall: every(0.3, 2000, 15_000),
+      disk_error: every(0.25, 3000, 20_000),
+      disk_full: every(0.2, 3000, 20_000),
+      laggard: every(0.3, 3000, 20_000),
+      members: every(0.65, 300, 5000),
+      transfer: every(0.4, 500, 8000),
+      step_down: every(0.2, 2000, 15_000),
+    },
+    restart_ms: k.exponential(2000, 10_000),
+    stability_ms: k.range(500, 10_000),
+  };
+}
