@@ -32,7 +32,12 @@ const import_table: readonly { readonly folder: string; readonly may: readonly A
   { folder: 'src/node/', may: [all('src/')] },
   {
     folder: 'cli/',
-    may: [all('src/node/api-types.ts'), all('src/node/api-client.ts'), typesOf('src/config/')],
+    may: [
+      all('src/node/api-types.ts'),
+      all('src/node/api-client.ts'),
+      typesOf('src/config/'),
+      all('sim/history/'),
+    ],
   },
   { folder: 'sim/', may: everything },
   { folder: 'scripts/', may: everything },

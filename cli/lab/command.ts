@@ -14,6 +14,7 @@ import { labCut, labFreeze, labHeal, labPowerOff, labPowerOn, labThaw } from './
 import { hostArgv, hostEnvironment, logFile, packageRoot } from './host.ts';
 import { type Lab, labUp, openLab } from './lab.ts';
 import { labStatus, printLabStatus } from './status.ts';
+import { describeTorture, type TortureCommandOptions, torture } from './torture.ts';
 
 interface DirOptions {
   readonly dir?: string;
@@ -208,6 +209,11 @@ export const register: Register = (program, wrap) => {
     .action(
       onHost<DirOptions>(wrap, (target, name) => `${name} goes on (${labThaw(target, name)} processes).`),
     );
+  addDir(describeTorture(lab.command('torture'))).action(
+    wrap((session, options: TortureCommandOptions & DirOptions) =>
+      torture(session, openLab(dirOf(session, options)), options),
+    ),
+  );
   addDir(lab.command('exec'))
     .description('run a command on a host, or on `client`')
     .argument('<labnode>')
