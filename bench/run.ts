@@ -7,6 +7,7 @@ import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { load1 } from './clock.ts';
+import { consensus } from './consensus.ts';
 import { failoverCut } from './failover-cut.ts';
 import { failoverKill } from './failover-kill.ts';
 import type { Figure, Measurement } from './figure.ts';
@@ -16,7 +17,7 @@ import { list } from './list.ts';
 import { noElection } from './no-election.ts';
 import { jsonLine, table, verdict } from './report.ts';
 
-const figures: readonly Figure[] = [failoverKill, failoverCut, list, job, idle, noElection];
+const figures: readonly Figure[] = [failoverKill, failoverCut, list, job, consensus, idle, noElection];
 
 const help = `Usage: npm run bench -- [options]
   --only NAME     one of ${figures.map((figure) => figure.name).join(', ')}; may be given again

@@ -17,7 +17,7 @@ const suites: Record<
       'sim/**/*.test.ts',
       'scripts/**/*.test.ts',
       'bench/**/*.test.ts',
-      'test/unit/**/*.test.ts',
+      'test/conformance/**/*.test.ts',
     ],
     concurrency: 2,
     timeout_ms: 180_000,
