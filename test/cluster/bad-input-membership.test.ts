@@ -15,7 +15,7 @@ import { ApiCallError } from '../../src/node/api-client.ts';
 import { createJoinToken, join_token_prefix, parseJoinToken } from '../../src/node/join-token.ts';
 import { cleanUpOf, mustSucceed, withHookedLab } from './jobs-support.ts';
 import { assertOutside, foundOn, joinVia, tokenUntil } from './leave-support.ts';
-import { cli, cliOk, type Lab, leaderOf, othersThan, statusOf, waitUntil } from './support.ts';
+import { cli, cliOk, type Lab, leaderOf, othersThan, sameState, statusOf, waitUntil } from './support.ts';
 
 interface Case {
   readonly args: readonly string[];
@@ -62,6 +62,8 @@ describe('bad input: membership and lab', () => {
   }
 
   async function unchanged(on: string, cases: readonly Case[]): Promise<void> {
+    // What came before may still be on its way to one of them.
+    await sameState(lab, members);
     const before_all = await looks();
     for (const { args, exit, says } of cases) {
       const answer = await cli(lab, on, args);

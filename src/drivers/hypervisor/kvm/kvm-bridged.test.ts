@@ -46,11 +46,13 @@ await inNamespaces(import.meta.url, ['qemu-system-x86_64', 'busybox', 'cpio', 'p
     );
     assert.match((await run('ip', 'neigh', 'show', '192.0.2.9')).stdout, new RegExp(nic.mac));
 
+    const console_log = join(dir, 'run', 'web1', 'console.log');
+    await waitFor('it to count', 40_000, async () => /COUNT/.test(await readFile(console_log, 'latin1')));
+
     // A crash: the process is gone without our doing, the tap is still there, and cleanup finds it by the record.
     process.kill((await keeper.list())[0]?.pid as number, 'SIGKILL');
     await waitFor('process gone', 5_000, async () => (await keeper.list()).length === 0);
     assert.equal((await run('ip', 'link', 'show', tapName(nic.uuid))).code, 0);
-    assert.match(await readFile(join(dir, 'run', 'web1', 'console.log'), 'latin1'), /COUNT/);
     await driver.cleanup('web1');
     assert.equal((await run('ip', 'link', 'show', tapName(nic.uuid))).code, 1);
     assert.ok(!existsSync(join(dir, 'run', 'web1')));
