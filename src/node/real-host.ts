@@ -20,7 +20,7 @@ export function createRealHost(options: AgentOptions, identity: Identity, env: E
   const at = (name: (typeof stores)[number]) => join(options.data_dir, name);
   return {
     peer_id: identity.peer_id,
-    measures: createRealMeasures(),
+    measures: createRealMeasures((message, fields) => env.log('warn', message, fields)),
     membership: recordsIn(options.data_dir),
     openLogDisk: () => openRealDisk(at('log')),
     openImage: () => openImage(at('state')),
@@ -54,7 +54,11 @@ export function recordsIn(directory: string): Records {
   };
 }
 
-export function createRealMeasures(): Measures {
+/** @param warn is told of a directory that cannot be looked at, once for each reason. */
+export function createRealMeasures(
+  warn: (message: string, fields: Record<string, unknown>) => void,
+): Measures {
+  const told = new Map<string, string>();
   return {
     cpus: cpus().length,
     memory() {
@@ -68,11 +72,16 @@ export function createRealMeasures(): Measures {
       try {
         const stats = await statfs(directory);
         const mib = (blocks: number) => Math.floor((blocks * stats.bsize) / (1024 * 1024));
+        told.delete(directory);
         return { total: mib(stats.blocks), free: mib(stats.bavail) } satisfies Space;
       } catch (error) {
-        // The storage directory may not be made yet.
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { total: 0, free: 0 };
-        throw error;
+        // Not made yet, or not to be reached: nothing can be put there. A lease is renewed all the same: a host must not
+        // lose its guests because a mount of it is stale.
+        const { code = '', message } = error as NodeJS.ErrnoException;
+        if (code !== 'ENOENT' && told.get(directory) !== code)
+          warn('a storage directory cannot be looked at', { directory, error: message });
+        told.set(directory, code);
+        return { total: 0, free: 0 };
       }
     },
     async filesUnder(directory) {

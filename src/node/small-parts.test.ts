@@ -15,7 +15,7 @@ import { watchEventLoop } from './event-loop-watch.ts';
 import { createEventLog } from './events.ts';
 import { type MemberFile, readMemberFile, removeMemberFile, writeMemberFile } from './member-file.ts';
 import { nodeVersionWarning } from './node-version.ts';
-import { recordsIn } from './real-host.ts';
+import { createRealMeasures, recordsIn } from './real-host.ts';
 import { createTestEnv } from './test-env.ts';
 import { within } from './within.ts';
 
@@ -110,6 +110,22 @@ test('member.json: written whole, read back, refused by name when it is damaged,
   await removeMemberFile(records);
   await removeMemberFile(records);
   assert.equal(await readMemberFile(records), null);
+});
+
+test('a storage directory that cannot be looked at has nothing free; it is told once, and one that is missing never', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'skein-measures-'));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  const warnings: string[] = [];
+  const measures = createRealMeasures((_message, { error }) => void warnings.push(String(error)));
+  assert.ok((await measures.disk(dir)).total > 0);
+  const nothing = { total: 0, free: 0 };
+  assert.deepEqual(await measures.disk(join(dir, 'missing')), nothing);
+  assert.deepEqual(warnings, []);
+  await writeFile(join(dir, 'file'), '');
+  assert.deepEqual(await measures.disk(join(dir, 'file', 'below')), nothing);
+  assert.deepEqual(await measures.disk(join(dir, 'file', 'below')), nothing);
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0] ?? '', /ENOTDIR/);
 });
 
 test('a durable file that cannot be written leaves the old one and nothing beside it', async (t) => {
