@@ -76,6 +76,12 @@ export function applyInstanceSet(draft: Draft, command: Of<'instance-set'>): nul
 export function applyInstanceOwner(draft: Draft, command: Of<'instance-owner'>): OwnerResult {
   const before = draft.instance(command.uuid);
   checkEpoch(before, command.if_epoch);
+  if (command.evidence.kind === 'horizon' && !before.guarded) {
+    refuse(
+      'invalid',
+      `instance ${before.name} is not guarded: its host may still run it however long it is silent; expected other evidence than silence`,
+    );
+  }
   const node = ownerNode(draft, command.node, command.boot);
   if (node.uuid !== before.owner.node && local_templates.has(before.disk_template)) {
     refuse(

@@ -144,6 +144,21 @@ describe('instance-add', () => {
 });
 
 describe('instance-owner', () => {
+  it('takes silence for evidence only of a guarded instance, and decides anew who is guarded', () => {
+    const silence = owner({ evidence: { kind: 'horizon', text: 'silent for T' } });
+    const guarded = stateWith(...three_nodes, instanceAdd('web1', 'sharedfile'));
+    assert.equal(guarded.get('instances', web1)?.guarded, true);
+    accept(guarded, silence);
+
+    const tags = ['ganeti:watcher:autorepair:suspend'];
+    const suspended = stateWith(...three_nodes, instanceAdd('web1', 'sharedfile', { tags }));
+    assert.equal(suspended.get('instances', web1)?.guarded, false);
+    accept(suspended, { type: 'tags', time, kind: 'instance', uuid: web1, add: [], remove: tags });
+    refuses(suspended, silence, 'invalid', /web1.* is not guarded/);
+    accept(suspended, owner());
+    assert.equal(suspended.get('instances', web1)?.guarded, true);
+  });
+
   it('moves ownership under the next epoch', () => {
     const state = stateWith(...three_nodes, instanceAdd('web1', 'sharedfile'));
     assert.deepEqual(accept(state, owner()), { node: 'node-2', boot: 1, epoch: 2 });
