@@ -2,6 +2,7 @@
 import type { Job, OpInput } from '../src/config/model.ts';
 import { ApiCallError } from '../src/node/api-client.ts';
 import type { ClusterInitParams } from '../src/node/api-types.ts';
+import { registerRecover } from './cluster-recover.ts';
 import { collect } from './collect.ts';
 import { confirm } from './confirm.ts';
 import { type ExitStatus, exit_status, usageError } from './exit-status.ts';
@@ -211,6 +212,7 @@ async function destroy(session: Session, sure: boolean): Promise<ExitStatus> {
 
 export const register: Register = (program, wrap) => {
   const cluster = program.command('cluster').description('the cluster as a whole');
+  registerRecover(cluster, wrap);
   cluster
     .command('init')
     .description('found a cluster on this host, which must be in none')

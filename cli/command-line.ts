@@ -67,6 +67,11 @@ export const groups: readonly Group[] = [
     load: async () => (await import('./lab/command.ts')).register,
   },
   {
+    name: 'sim',
+    summary: 'a simulated cluster in virtual time, with faults',
+    load: async () => (await import('./sim.ts')).register,
+  },
+  {
     name: 'completion',
     summary: 'shell completion: bash, zsh or fish',
     load: async () => (await import('./completion.ts')).register,

@@ -44,7 +44,7 @@ const tables: Readonly<Record<ListResource, string>> = {
     master:IsMaster:bool master_candidate:MasterC:bool master_capable:MasterCapable:bool vm_capable:VMCapable:bool
     ndparams:NodeParameters:other custom_ndparams:CustomNodeParameters:other powered:Powered:bool
     health:Health health_since:HealthSince:time health_reason:HealthReason member:Member:number peer_id:PeerID
-    boot:Boot:number leader:Leader:bool voter:Voter:bool applied:Applied:number watchdog:Watchdog addresses:Addresses:other`,
+    boot:Boot:number leader:Leader:bool voter:Voter:bool applied:Applied:number lag:Lag:number watchdog:Watchdog addresses:Addresses:other`,
   group: `name:Group uuid:UUID ctime:CTime:time mtime:MTime:time serial_no:SerialNo:number tags:Tags:other
     alloc_policy:AllocPolicy node_cnt:Nodes:number node_list:NodeList:other pinst_cnt:Instances:number
     pinst_list:InstanceList:other ndparams:NDParams:other diskparams:DiskParameters:other

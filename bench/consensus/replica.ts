@@ -11,7 +11,13 @@ import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import process from 'node:process';
 import { default_timing } from '../../src/consensus/api.ts';
-import { bootstrapLog, configurationOf, openLogStore, openReplica } from '../../src/consensus/index.ts';
+import {
+  bootstrapLog,
+  configurationOf,
+  log_room_bytes,
+  openLogStore,
+  openReplica,
+} from '../../src/consensus/index.ts';
 import type { Configuration, Entry, SnapshotMeta, StateMachine } from '../../src/consensus/types.ts';
 import { loadOrCreateIdentity } from '../../src/node/identity.ts';
 import { createMesh } from '../../src/node/mesh/libp2p-mesh.ts';
@@ -78,7 +84,7 @@ async function open(spec: ReplicaSpec): Promise<void> {
   const configuration = configurationOf(spec.peers.map(({ member }) => member));
   const disk = await openRealDisk(join(spec.dir, 'log'));
   await bootstrapLog(disk, configuration);
-  const log = await openLogStore(disk);
+  const log = await openLogStore(disk, { room_bytes: log_room_bytes });
   const own = spec.peers.find(({ member }) => member === spec.id);
   if (own === undefined) throw new Error(`${spec.id} is not among the peers`);
   const mesh = await createMesh({

@@ -2,6 +2,7 @@
  * A cluster of simulated hosts, founded and joined through the agents' own code, and asked through their own API. A
  * client is on some host and speaks to that host's agent; when that agent dies the client knows nothing, as in life.
  */
+import { default_ha, scaled_ha } from '../../src/config/defaults.ts';
 import type { Member } from '../../src/node/member.ts';
 import { Knobs } from '../kit/knobs.ts';
 import { Marks } from '../kit/marks.ts';
@@ -10,13 +11,19 @@ import { SimHost } from './host/sim-host.ts';
 import { type Delays, Links } from './links.ts';
 import { mark_names } from './mark-names.ts';
 import { Oracles } from './oracles.ts';
+import { HarmOracle } from './oracles-harm.ts';
+import { RareStates } from './rare-states.ts';
 import type { Turn } from './virtual-time.ts';
 import { VirtualTime } from './virtual-time.ts';
-import type { HostHabits, World } from './world.ts';
+import { Weather } from './weather.ts';
+import type { HostHabits, Leading, World } from './world.ts';
 
 export const master_ip = '10.9.9.9';
 export const file_dir = '/srv/file';
 export const shared_dir = '/shared';
+/** Larger clusters than this join in batches. */
+const most_joined_singly = 12;
+const join_batch = 10;
 
 export interface ClusterOptions {
   readonly seed: number;
@@ -41,6 +48,8 @@ export class SimCluster {
   readonly marks = new Marks(mark_names);
   readonly oracles: Oracles;
   readonly links: Links;
+  readonly weather: Weather;
+  readonly rare: RareStates;
   readonly hosts: SimHost[] = [];
   readonly options: ClusterOptions;
   readonly #world: World;
@@ -51,8 +60,16 @@ export class SimCluster {
     this.knobs = new Knobs(options.seed);
     this.time = new VirtualTime(options.turn);
     this.oracles = new Oracles(this.time, (what) => this.fail(what));
+    this.oracles.actingOn = (name) => this.hosts.find((host) => host.name === name)?.member;
     this.oracles.frozen = (name) => this.hosts.some((host) => host.name === name && host.frozen);
     this.links = new Links(this.time, this.knobs.fork(), options.delays);
+    const ha = options.lease === 'scaled' ? scaled_ha : default_ha;
+    this.weather = new Weather(this);
+    this.rare = new RareStates(this);
+    this.oracles.leading = (name, what) => this.#leading(name, what);
+    this.oracles.thawed = (instance, epoch) => this.rare.thawed(instance, epoch);
+    const harm = new HarmOracle(this.weather, ha, (what) => this.fail(what));
+    this.oracles.harmed = (host, instance, how) => harm.harmed(host, instance, how);
     const { time, links, marks } = this;
     this.#world = {
       time,
@@ -66,6 +83,7 @@ export class SimCluster {
       fail: (what) => this.fail(what),
     };
     for (let index = 1; index <= options.nodes; index += 1) this.addHost();
+    this.weather.start();
   }
 
   get shared_files(): ReadonlyMap<string, number> {
@@ -86,6 +104,14 @@ export class SimCluster {
   fail(what: string): void {
     this.note('breach', what);
     this.#breach ??= new Breach(`${what} (at ${Math.round(this.time.now_ms)} ms)`);
+  }
+
+  #leading(name: string, what: Leading): void {
+    const host = this.hosts.find((one) => one.name === name);
+    if (!host?.member) return;
+    if (what === 'elected') this.rare.elected(host.member);
+    else if (what === 'leads') this.rare.leads(host, host.member);
+    else this.rare.handsOver();
   }
 
   note(who: string, what: string): void {
@@ -124,10 +150,12 @@ export class SimCluster {
     });
   }
 
-  /** The member that leads, has applied an entry of its own term, and is of the highest term. */
+  /** The member that leads, has applied an entry of its own term, does not stand still, and is of the highest term. */
   leader(): { readonly host: SimHost; readonly member: Member } | null {
     let best: { host: SimHost; member: Member } | null = null;
     for (const one of this.members()) {
+      // To ask a replica is to have it look at its clock: what stands still must not be asked, it would act.
+      if (one.host.agent_frozen) continue;
       const status = one.member.replica.status();
       if (status.role !== 'leader' || !status.established) continue;
       if (best === null || status.term > best.member.replica.status().term) best = one;
@@ -164,25 +192,26 @@ export class SimCluster {
     );
   }
 
-  /** One after the other, as an operator does; each by a token of its own. */
+  /** A few one after the other, as an operator does; many in batches, as a script does. */
   async joinAll(): Promise<void> {
-    for (const host of this.hosts.slice(1)) await this.join(host);
+    const rest = this.hosts.slice(1);
+    const at_a_time = rest.length > most_joined_singly ? join_batch : 1;
+    for (let at = 0; at < rest.length; at += at_a_time) await this.join(...rest.slice(at, at + at_a_time));
   }
 
-  async join(host: SimHost): Promise<void> {
-    host.powerOn();
-    await this.until(`the agent of ${host.name}`, 60_000, () => host.agent?.up === true);
-    const made = await this.done(
-      'a token',
-      30_000,
-      this.hosts[0]!.agent!.call('token.create', { expires_s: 3600, master_capable: true, vm_capable: true }),
-    );
-    await this.done(`${host.name} to join`, 60_000, host.agent!.join((made as { token: string }).token));
-    await this.until(
-      `the configuration on ${host.name}`,
-      60_000,
-      () => host.member?.state.list('nodes').some((node) => node.name === host.name) === true,
-    );
-    this.marks.hit('host joined');
+  /** Side by side, each by a token of its own. */
+  async join(...hosts: readonly SimHost[]): Promise<void> {
+    const names = hosts.map((host) => host.name).join(' ');
+    for (const host of hosts) host.powerOn();
+    await this.until(`the agent of ${names}`, 60_000, () => hosts.every((host) => host.agent?.up === true));
+    const params = { expires_s: 3600, master_capable: true, vm_capable: true };
+    const join = async (host: SimHost) => {
+      const made = await this.hosts[0]!.agent!.call('token.create', params);
+      await host.agent!.join((made as { token: string }).token);
+    };
+    await this.done(`${names} to join`, 60_000, Promise.all(hosts.map(join)));
+    const knowsItself = ({ member }: SimHost) => member?.state.get('nodes', member.node_uuid) !== undefined;
+    await this.until(`the configuration on ${names}`, 60_000, () => hosts.every(knowsItself));
+    this.marks.hit('host joined', hosts.length);
   }
 }

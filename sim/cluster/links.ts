@@ -42,6 +42,15 @@ export class Links {
     this.#delays = delays;
   }
 
+  /** Mean of what comes on top, in milliseconds. */
+  get mean_ms(): number {
+    return this.#delays.mean_ms;
+  }
+
+  isCut(from: string, to: string): boolean {
+    return this.#cut.has(`${from} ${to}`);
+  }
+
   /** Cuts overlap: each is undone by one {@link heal}. */
   cut(from: string, to: string): void {
     const key = `${from} ${to}`;

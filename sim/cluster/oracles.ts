@@ -3,14 +3,26 @@
  * write is lost, O4 one leader a term and one holder of the master address, O5 the same index hashes the same on every
  * replica, O10 bounds. They look at what the hosts really do, never at what an agent says of itself alone.
  */
+import { limits } from '../../src/config/limits.ts';
 import type { Member } from '../../src/node/member.ts';
 import type { SimHost } from './host/sim-host.ts';
+import type { Harm } from './oracles-harm.ts';
+import { LeaseOracles } from './oracles-leases.ts';
 import type { VirtualTime } from './virtual-time.ts';
+import type { Leading } from './world.ts';
 
-/** A leader that stands still lets go within its deadline, a keeper's look, and a stop script that hangs. */
-const most_address_overlap_ms = 4_000;
+/** A leader that can act lets go within its deadline, a keeper's look, and a stop script that hangs. */
+const most_address_overlap_ms = 2_500;
+/** One whose agent is gone can commit nothing; but its keeper may have to start anew first. */
+const most_dead_overlap_ms = 5_000;
 /** Logs are compacted; nothing else on the log's disk grows. Reserve, segments, snapshots under way. */
 const most_log_bytes = 160 * 1024 * 1024;
+/** What the configuration may keep of things that come and go. */
+const most_rows = [
+  ['jobs', limits.pending_jobs + limits.finished_jobs],
+  ['requests', limits.requests],
+  ['tokens', limits.tokens],
+] as const;
 /** How many indices back a replica may still be, in the comparison of hashes. */
 const hashes_kept = 200_000;
 
@@ -21,16 +33,22 @@ export class Oracles {
   readonly #running = new Map<string, Set<string>>();
   readonly #address = new Map<string, number>();
   readonly #stood_still = new Map<string, number>();
+  /** Which life of a host's agent took the address. */
+  readonly #taken_by = new Map<string, unknown>();
   readonly #leaders = new Map<number, string>();
   readonly #hashes = new Map<number, string>();
   /** Jobs that a client was told of: request by job. */
   readonly acknowledged = new Map<number, string>();
+  /** The other way round: all requests are of one job. */
+  readonly #job_of = new Map<string, number>();
   /** Indices that a replica has applied, in all. */
   hashes_compared = 0;
+  readonly leases: LeaseOracles;
 
   constructor(time: VirtualTime, fail: (what: string) => void) {
     this.#time = time;
     this.#fail = fail;
+    this.leases = new LeaseOracles(fail);
   }
 
   // ---- O1
@@ -48,6 +66,19 @@ export class Oracles {
       this.#fail(`O1: instance ${instance} runs on ${host} while it runs on ${other}`);
   }
 
+  // ---- O7
+
+  /** Set by the cluster. */
+  harmed: (host: string, instance: string, harm: Harm) => void = () => undefined;
+
+  // ---- marks
+
+  /** Set by the cluster. */
+  leading: (host: string, what: Leading) => void = () => undefined;
+  thawed: (instance: string, epoch: number) => void = () => undefined;
+  /** Set by whoever waits for a moment to strike. */
+  leaderApplied: (host: SimHost, member: Member) => void = () => undefined;
+
   hostsRunning(instance: string): ReadonlySet<string> {
     return this.#running.get(instance) ?? new Set();
   }
@@ -57,7 +88,10 @@ export class Oracles {
   address(host: string, held: boolean): void {
     if (held) {
       this.#address.set(host, this.#time.now_ms);
-      if (this.#address.size > 1) this.#time.after(most_address_overlap_ms, () => this.#checkOverlap());
+      this.#taken_by.set(host, this.actingOn(host));
+      if (this.#address.size > 1)
+        for (const most_ms of [most_address_overlap_ms, most_dead_overlap_ms])
+          this.#time.after(most_ms, () => this.#checkOverlap(most_ms));
       return;
     }
     this.#address.delete(host);
@@ -68,19 +102,26 @@ export class Oracles {
   }
 
   /** Called while a host stands still, too: `frozen` says so. */
-  #checkOverlap(): void {
+  #checkOverlap(most_ms: number): void {
+    const sameLife = (host: string) => this.actingOn(host) === this.#taken_by.get(host);
     const now_ms = this.#time.now_ms;
     const holders = [...this.#address].filter(
       ([host, since_ms]) =>
-        now_ms - since_ms >= most_address_overlap_ms &&
-        now_ms - (this.#stood_still.get(host) ?? Number.NEGATIVE_INFINITY) > most_address_overlap_ms &&
-        !this.frozen(host),
+        now_ms - since_ms >= most_ms &&
+        now_ms - (this.#stood_still.get(host) ?? Number.NEGATIVE_INFINITY) > most_ms &&
+        !this.frozen(host) &&
+        (most_ms >= most_dead_overlap_ms || sameLife(host)),
     );
-    if (holders.length > 1)
+    // Those that still act were told of before.
+    const told = most_ms >= most_dead_overlap_ms && holders.every(([host]) => sameLife(host));
+    if (holders.length > 1 && !told)
       this.#fail(
-        `O4: the master address is on ${holders.map(([host]) => host).join(' and ')} for ${most_address_overlap_ms} ms`,
+        `O4: the master address is on ${holders.map(([host]) => host).join(' and ')} for ${most_ms} ms`,
       );
   }
+
+  /** The member that runs there, whatever stands for it: another one cannot commit what the one before led to. Set by the cluster. */
+  actingOn: (host: string) => unknown = () => null;
 
   /** Whether a host stands still as a whole. Set by the cluster. */
   frozen: (host: string) => boolean = () => false;
@@ -103,6 +144,7 @@ export class Oracles {
     }
     const { role, term } = member.replica.status();
     if (role !== 'leader') return;
+    this.leaderApplied(host, member);
     const leader = this.#leaders.get(term);
     if (leader === undefined) this.#leaders.set(term, host.name);
     else if (leader !== host.name) this.#fail(`O4: ${host.name} leads in term ${term}, as ${leader} did`);
@@ -113,14 +155,22 @@ export class Oracles {
     const before = this.acknowledged.get(job);
     if (before !== undefined && before !== request_id)
       this.#fail(`O3: job ${job} was promised to ${before} and to ${request_id}`);
+    const other = this.#job_of.get(request_id) ?? job;
+    if (other !== job) this.#fail(`O3: ${request_id} was told of job ${other}, then of job ${job}`);
+    this.#job_of.set(request_id, job);
     this.acknowledged.set(job, request_id);
   }
 
   // ---- O10
 
   checkBounds(hosts: readonly SimHost[]): void {
-    for (const host of hosts)
+    for (const host of hosts) {
       if (host.log_disk.used_bytes > most_log_bytes)
         this.#fail(`O10: the log of ${host.name} takes ${host.log_disk.used_bytes} bytes`);
+      for (const [table, most] of most_rows) {
+        const rows = host.member?.state.list(table).length ?? 0;
+        if (rows > most) this.#fail(`O10: ${host.name} keeps ${rows} ${table}: expected ${most} at most`);
+      }
+    }
   }
 }

@@ -7,6 +7,8 @@ import { Knobs } from '../kit/knobs.ts';
 import type { Marks } from '../kit/marks.ts';
 import { formatSeed } from '../kit/seed.ts';
 import { Trace } from '../kit/trace.ts';
+import { createOps, type Shape } from '../swarm/shape.ts';
+import { Acts, type TimedAct } from './acts.ts';
 import { Breach, SimCluster } from './cluster.ts';
 import { leftOver, lostJob, notConverged } from './convergence.ts';
 import { drawFaults, Faults } from './faults.ts';
@@ -23,9 +25,17 @@ export interface RunOptions {
   readonly minutes: number;
   /** Instances become protected, and cease to be, while they run. */
   readonly protection_changes: boolean;
+  /** Lease, pool and first instances as of this cluster, instead of drawn ones. */
+  readonly shape?: Shape | null;
   readonly turn: Turn;
   /** Sees each line of the trace. */
   readonly sink?: (line: string) => void;
+  /** Is shown the cluster before anything happens; it may look, and must change nothing. */
+  readonly observe?: (cluster: SimCluster) => void;
+  /** Is told of every act as it happens: all of them, played again, give the same run. */
+  readonly record?: (timed: TimedAct) => void;
+  /** Instead of what the seed would have drawn. */
+  readonly play?: readonly TimedAct[];
 }
 
 export interface RunResult {
@@ -59,11 +69,17 @@ function drawHabits(knobs: Knobs): HostHabits {
   };
 }
 
+function drawPool(knobs: Knobs, { shape }: RunOptions): number {
+  const drawn = knobs.integer(3, 7);
+  return shape?.candidate_pool_size ?? drawn;
+}
+
 /** @throws Error with the one-line replay and the last lines of the trace. */
 export async function runSeed(options: RunOptions): Promise<RunResult> {
   const knobs = new Knobs(options.seed ^ 0x5eed);
   const trace = new Trace(kept_lines, options.sink ?? null);
-  const lease = knobs.chance(0.5) ? 'scaled' : 'default';
+  const drawn_lease = knobs.chance(0.5) ? 'scaled' : 'default';
+  const lease = options.shape?.lease ?? drawn_lease;
   const cluster = new SimCluster({
     seed: options.seed,
     nodes: options.nodes ?? knobs.integer(3, 7),
@@ -71,47 +87,67 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
     turn: options.turn,
     drift: knobs.maybe(0.7, () => 0.01, 0),
     lease,
-    candidate_pool_size: knobs.integer(3, 7),
+    candidate_pool_size: drawPool(knobs, options),
     delays: { least_ms: knobs.range(0.02, 1), mean_ms: knobs.range(0.05, 5) },
     habits: drawHabits(knobs),
   });
   const ha = lease === 'scaled' ? scaled_ha : default_ha;
   const fault_knobs = drawFaults(knobs, ha.kill_ms);
   try {
+    options.observe?.(cluster);
     await cluster.found();
     await cluster.joinAll();
-    const faults = new Faults(cluster, fault_knobs);
-    const work = new Workload(cluster, drawWork(knobs, cluster.options.nodes, options.protection_changes));
-    work.start();
-    faults.start();
+    // A whole millisecond, as acts want it.
+    await cluster.run(Math.ceil(cluster.time.now_ms) - cluster.time.now_ms);
+    const acts = new Acts(cluster);
+    const faults = new Faults(cluster, acts, fault_knobs);
+    const drawn = drawWork(knobs, cluster.options.nodes, options.protection_changes);
+    const work = new Workload(cluster, acts, drawn, options.shape ? createOps(options.shape) : null);
+    faults.onLost = (host) => work.hostLost(host);
+    if (options.record !== undefined) acts.onAct = options.record;
+    if (options.play !== undefined) acts.play(options.play);
+    else {
+      work.start();
+      faults.start();
+    }
     for (let left_ms = options.minutes * 60_000; left_ms > 0; left_ms -= bounds_every_ms) {
       await cluster.run(Math.min(left_ms, bounds_every_ms));
       cluster.oracles.checkBounds(cluster.hosts);
     }
     work.stop();
     faults.healAll();
-    cluster.note('run', 'healed');
-    return await converge(cluster, work, trace);
+    return await converge(cluster, acts, trace);
   } catch (error) {
-    const replay = `node sim/run-cluster.ts --seed ${formatSeed(options.seed)} --minutes ${options.minutes}${options.nodes === null ? '' : ` --nodes ${options.nodes}`}${options.protection_changes ? ' --protection-changes' : ''}`;
+    const same = `--seed ${formatSeed(options.seed)} --minutes ${options.minutes}${options.nodes === null ? '' : ` --nodes ${options.nodes}`}${options.protection_changes ? ' --protection-changes' : ''}`;
+    const replay = options.shape
+      ? `node sim/run-swarm.ts --seed ${formatSeed(options.seed)} --hours ${options.minutes / 60} --shape FILE`
+      : `node sim/run-cluster.ts ${same}\nshrink: node sim/run-shrink.ts ${same}`;
     const text = error instanceof Breach ? error.message : (error as Error).stack;
     throw new Error(`${text}\nreplay: ${replay}\n${trace.last(kept_lines).join('\n')}`);
   }
 }
 
-async function converge(cluster: SimCluster, work: Workload, trace: Trace): Promise<RunResult> {
-  const from_ms = cluster.time.now_ms;
+/** Waits until nothing is under way and everything is as it should be. @throws Breach */
+export async function settle(
+  cluster: SimCluster,
+  acts: Acts,
+  most_ms: number = most_convergence_ms,
+): Promise<void> {
   const wrong = () => notConverged(cluster) ?? lostJob(cluster) ?? leftOver(cluster);
-  let next_look_ms = from_ms;
-  const held = await cluster.run(most_convergence_ms, () => {
+  let next_look_ms = cluster.time.now_ms;
+  const held = await cluster.run(most_ms, () => {
     if (cluster.time.now_ms < next_look_ms) return false;
     next_look_ms = cluster.time.now_ms + 500;
-    return work.idle && wrong() === null;
+    return acts.idle && wrong() === null;
   });
-  if (!held) {
-    noteWarnings(cluster);
-    throw new Breach(`O8: not converged in ${most_convergence_ms / 1000} s: ${wrong()}`);
-  }
+  if (held) return;
+  noteWarnings(cluster);
+  throw new Breach(`O8: not converged in ${most_ms / 1000} s: ${wrong()}`);
+}
+
+async function converge(cluster: SimCluster, acts: Acts, trace: Trace): Promise<RunResult> {
+  const from_ms = cluster.time.now_ms;
+  await settle(cluster, acts);
   const jobs = cluster.leader()?.member.state.list('jobs') ?? [];
   for (const job of jobs) {
     if (job.status === 'success') cluster.marks.hit('job done');

@@ -2,9 +2,11 @@
  * What people do with the cluster while things go wrong: jobs of every kind from clients on any host. A client that
  * does not know whether its job was taken asks again, elsewhere, under the same request id: it must get the same job.
  */
-import type { Knobs } from '../kit/knobs.ts';
+import { Knobs } from '../kit/knobs.ts';
+import type { Acts } from './acts.ts';
 import type { SimCluster } from './cluster.ts';
 import { sim_os } from './host/sim-drivers.ts';
+import type { SimHost } from './host/sim-host.ts';
 
 type Op = { readonly OP_ID: string; readonly [name: string]: unknown };
 
@@ -16,6 +18,10 @@ export interface WorkKnobs {
   readonly membership: boolean;
   /** Whether tags take instances out of repair's care and back while they run. */
   readonly protection_changes: boolean;
+  /** Chance that a request is made twice at once, through two hosts. */
+  readonly asks_twice: number;
+  /** How often somebody acts when a host is lost, before repair does. */
+  readonly rescues: number;
 }
 
 export function drawWork(knobs: Knobs, nodes: number, protection_changes: boolean): WorkKnobs {
@@ -24,28 +30,34 @@ export function drawWork(knobs: Knobs, nodes: number, protection_changes: boolea
     instances: knobs.integer(2, 2 + 2 * Math.min(nodes, 20)),
     membership: knobs.chance(0.3),
     protection_changes,
+    asks_twice: knobs.range(0, 0.2),
+    rescues: knobs.range(0, 0.8),
   };
 }
 
-const most_tries = 6;
 /** Repair leaves an instance with this tag alone (Ganeti's autorepair). */
 export const suspend_tag = 'ganeti:watcher:autorepair:suspend';
 const most_hosts_added = 2;
+const most_rescued = 3;
 
 export class Workload {
   readonly #cluster: SimCluster;
+  readonly #acts: Acts;
   readonly #knobs: Knobs;
   readonly #settings: WorkKnobs;
+  readonly #first: readonly Op[] | null;
   readonly #weights: readonly (readonly [number, () => Op | null])[];
   #on = false;
   #requests = 0;
   #hosts_added = 0;
-  #under_way = 0;
 
-  constructor(cluster: SimCluster, settings: WorkKnobs) {
+  /** @param first makes i1, i2, … at the beginning; drawn when null */
+  constructor(cluster: SimCluster, acts: Acts, settings: WorkKnobs, first: readonly Op[] | null = null) {
     this.#cluster = cluster;
-    this.#knobs = cluster.knobs.fork();
-    this.#settings = settings;
+    this.#acts = acts;
+    this.#knobs = new Knobs(cluster.options.seed ^ 0x3013c);
+    this.#settings = first === null ? settings : { ...settings, instances: Math.max(1, first.length) };
+    this.#first = first;
     const kinds: readonly (readonly [number, () => Op | null])[] = [
       [6, () => this.#create(this.#instance())],
       [5, () => ({ OP_ID: 'OP_INSTANCE_STARTUP', instance_name: this.#instance() })],
@@ -122,9 +134,10 @@ export class Workload {
 
   start(): void {
     this.#on = true;
-    for (let i = 1; i <= this.#settings.instances; i += 1) this.#submit([this.#create(`i${i}`)]);
+    const first = Array.from({ length: this.#settings.instances }, (_, nth) => this.#create(`i${nth + 1}`));
+    for (const op of this.#first ?? first) this.#submit([op]);
     const next = () =>
-      this.#cluster.time.after(this.#knobs.exponential(this.#settings.every_ms), () => {
+      this.#acts.after(this.#knobs.exponential(this.#settings.every_ms), () => {
         if (!this.#on) return;
         this.#one();
         next();
@@ -137,9 +150,16 @@ export class Workload {
     this.#on = false;
   }
 
-  /** No client waits for an answer. */
-  get idle(): boolean {
-    return this.#under_way === 0;
+  /** A person who sees a host gone moves what is on it, at once and without knowing whether it runs there still. */
+  hostLost(host: SimHost): void {
+    if (!this.#on || !this.#knobs.chance(this.#settings.rescues)) return;
+    const state = this.#cluster.leader()?.member.state;
+    const uuid = state?.list('nodes').find((node) => node.name === host.name)?.uuid;
+    const here = (state?.list('instances') ?? []).filter((one) => one.owner.node === uuid);
+    for (const { name } of here.slice(0, most_rescued))
+      this.#acts.after(this.#knobs.range(500, 8_000), () => {
+        if (this.#on) this.#submit([{ OP_ID: 'OP_INSTANCE_FAILOVER', instance_name: name }]);
+      });
   }
 
   #one(): void {
@@ -160,39 +180,11 @@ export class Workload {
 
   #submit(ops: readonly Op[]): void {
     this.#requests += 1;
-    const request_id = `client-${this.#requests}`;
-    this.#cluster.note('client', `${request_id} ${JSON.stringify(ops)}`);
-    this.#track(this.#ask(request_id, ops));
-  }
-
-  #track(act: Promise<void>): void {
-    this.#under_way += 1;
-    act
-      .catch((error: Error) => this.#cluster.fail(`a client failed: ${error.stack}`))
-      .finally(() => {
-        this.#under_way -= 1;
-      });
-  }
-
-  async #ask(request_id: string, ops: readonly Op[]): Promise<void> {
-    for (let attempt = 1; attempt <= most_tries; attempt += 1) {
-      const host = this.#knobs.pick(this.#cluster.hosts);
-      if (attempt > 1) this.#cluster.marks.hit('submit repeated');
-      try {
-        if (host.agent === null) throw new Error(`${host.name} is down`);
-        const { jobs } = (await host.agent.call('submit', { request_id, jobs: [{ ops }] })) as {
-          jobs: number[];
-        };
-        this.#cluster.note('client', `${request_id} is job ${jobs[0]}`);
-        this.#cluster.oracles.jobAcknowledged(jobs[0]!, request_id);
-        return;
-      } catch (error) {
-        const { code = '', message } = error as { code?: string; message: string };
-        this.#cluster.note('client', `${request_id} by ${host.name}: ${message}`);
-        if (code === 'invalid') return;
-      }
-      await this.#cluster.time.sleep(this.#knobs.range(50, 4_000));
-    }
+    const act = { do: 'submit', request: `client-${this.#requests}`, ops } as const;
+    this.#acts.perform(act);
+    // A client without patience, or a proxy that repeats what it passes on.
+    if (this.#knobs.chance(this.#settings.asks_twice))
+      this.#acts.after(this.#knobs.exponential(500), () => void this.#acts.perform(act));
   }
 
   #cancel(): void {
@@ -202,22 +194,18 @@ export class Workload {
         ?.member.state.list('jobs')
         .filter((job) => job.end_timestamp === null) ?? [];
     if (jobs.length === 0) return;
-    const { id } = this.#knobs.pick(jobs);
-    const host = this.#knobs.pick(this.#cluster.hosts);
-    this.#cluster.note('client', `cancels job ${id}`);
-    // It may have ended, or the host be down.
-    host.agent
-      ?.call('job.cancel', { job: id })
-      .catch((error: Error) => this.#cluster.note('client', `cancel of ${id}: ${error.message}`));
+    const { request_id } = this.#knobs.pick(jobs);
+    const { name } = this.#knobs.pick(this.#cluster.hosts);
+    this.#acts.perform({ do: 'cancel', request: request_id, host: name });
   }
 
   /** A node joins, or one without instances is removed, every now and then. */
   #churn(): void {
-    this.#cluster.time.after(this.#knobs.range(20_000, 120_000), () => {
+    this.#acts.after(this.#knobs.range(20_000, 120_000), () => {
       if (!this.#on) return;
       if (this.#hosts_added < most_hosts_added && this.#knobs.chance(0.5)) {
         this.#hosts_added += 1;
-        this.#track(this.#join());
+        this.#acts.perform({ do: 'join' });
       } else {
         const state = this.#cluster.leader()?.member.state;
         const free =
@@ -229,29 +217,6 @@ export class Workload {
       }
       this.#churn();
     });
-  }
-
-  async #join(): Promise<void> {
-    const host = this.#cluster.addHost();
-    host.powerOn();
-    for (let attempt = 1; attempt <= most_tries; attempt += 1) {
-      await this.#cluster.time.sleep(this.#knobs.range(1_000, 10_000));
-      if (host.membership.count > 0) return;
-      try {
-        const by = this.#knobs.pick(this.#cluster.hosts);
-        if (by.agent === null || host.agent?.up !== true) throw new Error('a host is down');
-        const made = (await by.agent.call('token.create', {
-          expires_s: 3600,
-          master_capable: true,
-          vm_capable: true,
-        })) as { token: string };
-        await host.agent.join(made.token);
-        this.#cluster.marks.hit('host joined');
-        return;
-      } catch (error) {
-        this.#cluster.note('client', `join of ${host.name}: ${(error as Error).message}`);
-      }
-    }
   }
 
   #create(instance_name: string): Op {

@@ -4,12 +4,24 @@ import type { Marks } from '../kit/marks.ts';
 import type { Trace } from '../kit/trace.ts';
 import type { Links } from './links.ts';
 import type { Mark } from './mark-names.ts';
+import type { Harm } from './oracles-harm.ts';
+import type { LeaseOracles } from './oracles-leases.ts';
 import type { VirtualTime } from './virtual-time.ts';
+
+export type Leading = 'elected' | 'leads' | 'hands-over';
 
 /** Told by the hosts what really happens, beside and before whatever agents believe. */
 export interface Watcher {
+  /** Of leases and epochs. */
+  readonly leases: Pick<LeaseOracles, 'booted' | 'granted' | 'leased' | 'started'>;
   /** The virtual CPUs of an instance run on a host from now on, or no longer. */
   runs(host: string, instance: string, runs: boolean): void;
+  /** A guest was paused by its host's agent, or frozen or killed by the keeper, for want of a lease. */
+  harmed(host: string, instance: string, harm: Harm): void;
+  /** A host's agent won an election, takes up a leader's duties, hands over the lead. */
+  leading(host: string, what: Leading): void;
+  /** A keeper lets a guest go on. */
+  thawed(instance: string, epoch: number): void;
   /** The master address is on a host from now on, or no longer. */
   address(host: string, held: boolean): void;
   /** Somebody's keeper, or whole host, stood still until now. */

@@ -5,7 +5,15 @@
  * The first breach found stays in `breach`. A host is stepped and thrown away; member.ts keeps what it came to.
  */
 import type { Core, CoreInitial, CoreOptions } from '../../src/consensus/core-api.ts';
-import type { CoreStatus, Entry, HardState, MemberId, Message, Ready } from '../../src/consensus/types.ts';
+import type {
+  CoreStatus,
+  Entry,
+  HardState,
+  MemberId,
+  MemberProgress,
+  Message,
+  Ready,
+} from '../../src/consensus/types.ts';
 import type { Input } from './inputs.ts';
 import { entryText, messageText } from './names.ts';
 
@@ -90,6 +98,10 @@ export class Host {
       this.#broken(`starts in term ${status.term}, its disk has term ${initial.hard_state.term}`);
     }
     this.#drain(status);
+  }
+
+  get progress(): readonly MemberProgress[] {
+    return this.core.progress();
   }
 
   get status(): CoreStatus {

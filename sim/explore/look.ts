@@ -4,20 +4,18 @@
  * afterwards. All peers are treated alike, so that the answers of a renamed member are the renamed answers.
  */
 import type { Core } from '../../src/consensus/core-api.ts';
-import type { CoreStatus, MemberId } from '../../src/consensus/types.ts';
+import type { CoreStatus, MemberId, MemberProgress } from '../../src/consensus/types.ts';
 import { coreOptions } from './host.ts';
 import { configurationText, entryText, messageText } from './names.ts';
 
 /** Nobody of the cluster. */
 const stranger: MemberId = 9;
 
-export function statusLines(s: CoreStatus): string[] {
+export function statusLines(s: CoreStatus, progress: readonly MemberProgress[]): string[] {
   return [
     `@${s.id} ${s.role} t${s.term} leader @${s.leader} commit ${s.commit} applied ${s.applied} last ${s.last_index}`,
     `votes ${configurationText(s.configuration)}`,
-    ...s.progress.map(
-      (of) => `@${of.id} ${of.state} ${of.match}${of.learner ? ' learner' : ''} ${of.active}`,
-    ),
+    ...progress.map((of) => `@${of.id} ${of.state} ${of.match}${of.learner ? ' learner' : ''} ${of.active}`),
   ];
 }
 
@@ -57,7 +55,7 @@ function ofLeader(core: Core): string[] {
   );
   for (let tick = 1; tick <= coreOptions(0).election_ticks; tick++) {
     core.tick();
-    const active = core.status().progress.map((of) => `tick ${tick} @${of.id} ${of.active}`);
+    const active = core.progress().map((of) => `tick ${tick} @${of.id} ${of.active}`);
     lines.push(`tick ${tick} ${core.status().role}`, ...active, ...said(core, `tick ${tick}`));
   }
   return lines;

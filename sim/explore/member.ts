@@ -4,7 +4,14 @@
  * are only tuples of these. Two histories that come to the same key are one state; the first to come stands for it.
  */
 import type { CoreInitial } from '../../src/consensus/core-api.ts';
-import type { CoreStatus, Entry, HardState, MemberId, Message } from '../../src/consensus/types.ts';
+import type {
+  CoreStatus,
+  Entry,
+  HardState,
+  MemberId,
+  MemberProgress,
+  Message,
+} from '../../src/consensus/types.ts';
 import { type Facts, factLines, factsAfter, no_facts } from './facts.ts';
 import { Host, type HostOptions, type Outcome } from './host.ts';
 import { type Input, inputText } from './inputs.ts';
@@ -22,6 +29,7 @@ export interface Member {
   readonly id: MemberId;
   readonly history: History;
   readonly status: CoreStatus;
+  readonly progress: readonly MemberProgress[];
   readonly facts: Facts;
   readonly disk: { readonly hard_state: HardState; readonly entries: readonly Entry[] };
   /** The texts of the log's entries, in memory and on disk. */
@@ -143,6 +151,7 @@ function memberOf(host: Host, history: History, facts: Facts): Plain {
     id: host.id,
     history,
     status: host.status,
+    progress: host.progress,
     facts,
     disk,
     log: log.map(entryText),
@@ -162,7 +171,7 @@ function keyText(host: Host, member: Plain, seen: readonly string[]): string {
   });
   const { term, vote } = host.hard_state;
   return [
-    ...statusLines(member.status),
+    ...statusLines(member.status, member.progress),
     `log ${member.log.join(' ')}`,
     `disk ${hardStateText(member.disk.hard_state)} ${member.durable.join(' ')}`,
     `vote @${vote} t${term} handed ${member.handed}`,

@@ -17,6 +17,8 @@ function wrapped(inner: Core, changed: Partial<Core>): Core {
     requestRead: (context) => inner.requestRead(context),
     leaderLost: (id, delay_ticks) => inner.leaderLost(id, delay_ticks),
     peer: (id, up) => inner.peer(id, up),
+    untoldCommit: () => inner.untoldCommit(),
+    tellCommit: (upto) => inner.tellCommit(upto),
     transfer: (to) => inner.transfer(to),
     stepDown: () => inner.stepDown(),
     snapshotSent: (to, ok) => inner.snapshotSent(to, ok),
@@ -27,6 +29,7 @@ function wrapped(inner: Core, changed: Partial<Core>): Core {
     compacted: (meta, keep) => inner.compacted(meta, keep),
     quorumAgeTicks: () => inner.quorumAgeTicks(),
     status: () => inner.status(),
+    progress: () => inner.progress(),
   };
   return { ...real, ...changed };
 }
@@ -109,7 +112,7 @@ export function oldTermCommitter(options: CoreOptions, initial: CoreInitial): Co
   let handed = initial.applied;
   let handed_by_inner = initial.applied;
   const commitOf = (status: CoreStatus): number => {
-    const match = (id: MemberId): number | undefined => status.progress.find((of) => of.id === id)?.match;
+    const match = (id: MemberId): number | undefined => inner.progress().find((of) => of.id === id)?.match;
     return status.role === 'leader'
       ? Math.max(status.commit, quorumReached(status.configuration, match))
       : status.commit;

@@ -236,17 +236,33 @@ test('lost → returning when heard → member after a calm time', () => {
   assert.deepEqual(short(world(s)), ['n0 returning']);
   assert.deepEqual(short(world(s, {}, { n0: 0.4 * model_ha.lease_ms })), []);
   const returning: ModelState = { ...state({}), health: new Map([['n0', 'returning']]) };
-  const calm_s = calmMs(model_ha) / 1000;
-  const nodes = change(toNodes(returning), 'n0', { health_since: 5000 - calm_s + 1 });
-  assert.deepEqual(short(world(returning, { nodes })), []);
-  const old = change(toNodes(returning), 'n0', { health_since: 5000 - calm_s });
-  assert.deepEqual(short(world(returning, { nodes: old })), ['n0 member']);
-  const memory = { ...no_memory, calm_since_ms: new Map([['n0', now - 5]]) };
-  assert.deepEqual(
-    short(world(returning, { nodes: old, memory })),
-    [],
-    'this leader has not seen it calm for so long',
-  );
+  const calm_ms = calmMs(model_ha);
+  const since = (ms: number) => ({ ...no_memory, calm_since_ms: new Map([['n0', ms]]) });
+  assert.deepEqual(short(world(returning)), [], 'a new leader counts from its own beginning');
+  assert.deepEqual(short(world(returning, { memory: since(now - calm_ms + 1) })), []);
+  assert.deepEqual(short(world(returning, { memory: since(now - calm_ms) })), ['n0 member']);
+  // Recorded by a leader whose clock is an hour ahead, or behind: the wall clock decides nothing.
+  for (const wall_s of [5000 - 3600, 5000 + 3600])
+    assert.deepEqual(short(world(returning, { wall_s, memory: since(now - calm_ms + 1) })), []);
+  for (const wall_s of [5000 - 3600, 5000 + 3600])
+    assert.deepEqual(short(world(returning, { wall_s, memory: since(now - calm_ms) })), ['n0 member']);
+});
+
+test('calm is counted from when a leader first sees a node returning and heard; a gap begins it anew', () => {
+  const at = (health: Node['health'], now_ms: number, silent: Readonly<Record<string, number>> = {}) => ({
+    ...world({ ...state({}), health: new Map([['n0', health]]) }, {}, silent),
+    now_ms,
+  });
+  const calm = (memory: typeof no_memory) => memory.calm_since_ms.get('n0');
+  let memory = observe(no_memory, at('member', now));
+  assert.equal(calm(memory), undefined, 'as long as it is well nothing is counted');
+  memory = observe(memory, at('returning', now + 1));
+  memory = observe(memory, at('returning', now + 2));
+  assert.equal(calm(memory), now + 1);
+  memory = observe(memory, at('returning', now + 3, { n0: T }));
+  assert.equal(calm(memory), undefined);
+  memory = observe(memory, at('returning', now + 4));
+  assert.equal(calm(memory), now + 4);
 });
 
 test('storm brake: holds horizon, not boot; declares nobody lost; lifts after a calm time', () => {

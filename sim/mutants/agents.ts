@@ -160,6 +160,19 @@ export const agent_mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: 'renewals-too-rare',
+    danger:
+      'Guests are paused although nothing is wrong with their host, its leader or what is between them.',
+    simulator: 'cluster',
+    edits: [
+      {
+        file: 'src/node/lease-loop.ts',
+        find: 'cancel = env.after(deps.ha().renew_ms, () => tick(false));',
+        replace: 'cancel = env.after(8 * deps.ha().renew_ms, () => tick(false));',
+      },
+    ],
+  },
+  {
     name: 'grant-without-a-round',
     danger: 'A leader that was deposed unawares goes on granting.',
     simulator: 'cluster',

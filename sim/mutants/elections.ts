@@ -119,7 +119,7 @@ export const election_mutants: readonly Mutant[] = [
   {
     name: 'pre-vote-rests-the-timer',
     danger: 'Members that ask and ask keep those from campaigning that could win.',
-    simulator: 'scenes',
+    simulator: 'raft',
     edits: [
       consensus(
         'election',
@@ -131,7 +131,7 @@ export const election_mutants: readonly Mutant[] = [
   {
     name: 'no-stickiness',
     danger: 'A member that cannot hear a live leader takes the lead from it, again and again.',
-    simulator: 'scenes',
+    simulator: 'raft',
     edits: [
       consensus('election', 'const loyal = !s.leaderIsLost && s.leader !== m.from;', 'const loyal = false;'),
     ],
@@ -139,7 +139,7 @@ export const election_mutants: readonly Mutant[] = [
   {
     name: 'no-pre-vote',
     danger: 'A member that was cut off comes back with a higher term and ends a lead that everybody follows.',
-    simulator: 'scenes',
+    simulator: 'raft',
     edits: [
       consensus('election', 'if (transfer || isLoneVoter(s.configuration, s.id)) {', 'if (s.id > 0) {'),
     ],
@@ -155,13 +155,13 @@ export const election_mutants: readonly Mutant[] = [
   {
     name: 'leads-on-after-standing-still',
     danger: 'A leader that was frozen for longer than an election timeout acts on a lead that is over.',
-    simulator: 'scenes',
+    simulator: 'raft',
     edits: [consensus('replica', "this.stepDown('it stood still for longer than an election timeout');", '')],
   },
   {
     name: 'stale-timeout-now-obeyed',
     danger: 'A request to campaign that was long under way ends a later leader’s lead without any silence.',
-    simulator: 'scenes',
+    simulator: 'raft',
     edits: [
       consensus(
         'core',
@@ -173,7 +173,7 @@ export const election_mutants: readonly Mutant[] = [
   {
     name: 'lead-relied-on-after-timeout-now',
     danger: 'Whoever asks how old the last quorum round is relies on a lead that another was told to take.',
-    simulator: 'scenes',
+    simulator: 'raft',
     edits: [
       consensus(
         'core',

@@ -5,7 +5,7 @@ export const membership_mutants: readonly Mutant[] = [
   {
     name: 'joint-commit-by-the-new-half',
     danger: 'The old half still elects a leader by itself, without what the new half committed.',
-    simulator: 'scenes',
+    simulator: 'raft',
     edits: [
       consensus(
         'quorum',
@@ -29,7 +29,7 @@ export const membership_mutants: readonly Mutant[] = [
   {
     name: 'joint-vote-by-the-new-half',
     danger: 'The old and the new half each elect a leader.',
-    simulator: 'scenes',
+    simulator: 'raft',
     edits: [
       consensus(
         'quorum',
@@ -65,7 +65,7 @@ export const membership_mutants: readonly Mutant[] = [
   {
     name: 'configuration-not-rolled-back',
     danger: 'A member counts with voters of a change that never came about.',
-    simulator: 'scenes',
+    simulator: 'raft',
     edits: [
       consensus(
         'config-history',
@@ -92,7 +92,7 @@ export const membership_mutants: readonly Mutant[] = [
     name: 'change-before-an-own-entry',
     danger:
       'The bug of single-server changes found in 2015: two leaders change one voter each, from the same base.',
-    simulator: 'scenes',
+    simulator: 'raft',
     edits: [
       consensus('proposals', 'if (!s.ownTermCommitted) return refused(', 'if (s.term < 0) return refused('),
     ],

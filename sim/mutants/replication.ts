@@ -100,7 +100,7 @@ export const replication_mutants: readonly Mutant[] = [
   {
     name: 'acknowledges-all-it-has',
     danger: 'A tail that the leader never compared counts as a copy of the leader’s own.',
-    simulator: 'scenes',
+    simulator: 'raft',
     edits: [
       consensus('follower', 'acknowledge(s, Math.max(last, s.commit));', 'acknowledge(s, s.log.lastIndex);'),
     ],
@@ -108,7 +108,7 @@ export const replication_mutants: readonly Mutant[] = [
   {
     name: 'commit-beyond-the-append',
     danger: 'A tail that the leader never compared is taken for committed.',
-    simulator: 'scenes',
+    simulator: 'raft',
     edits: [
       consensus(
         'follower',
@@ -158,7 +158,7 @@ export const replication_mutants: readonly Mutant[] = [
   {
     name: 'window-not-released',
     danger: 'After as many appends as the window holds, a follower gets nothing more from this leader.',
-    simulator: 'scenes',
+    simulator: 'raft',
     edits: [
       consensus(
         'progress',

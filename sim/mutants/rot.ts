@@ -24,7 +24,8 @@ function broken(what: string, detail: string): Error {
 }
 
 function watch(store: DiskLogStore): WatchedLog {
-  return new WatchedLog(store, { entry: () => undefined, replaced: () => undefined });
+  const nothing = () => undefined;
+  return new WatchedLog(store, { entry: nothing, replaced: nothing, boundary: nothing });
 }
 
 /** Appends, now and then over a tail, now and then of a later term. */

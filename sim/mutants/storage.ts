@@ -139,7 +139,7 @@ export const storage_mutants: readonly Mutant[] = [
   {
     name: 'snapshot-with-a-bad-hash-taken',
     danger: 'Chunks that were altered on the way, or at the sender, become the state of a member.',
-    simulator: 'scenes',
+    simulator: 'raft',
     edits: [
       consensus(
         'snapshot-receiver',
@@ -151,7 +151,7 @@ export const storage_mutants: readonly Mutant[] = [
   {
     name: 'snapshot-with-the-newest-configuration',
     danger: 'A member that starts from the snapshot counts with voters of another index.',
-    simulator: 'scenes',
+    simulator: 'raft',
     edits: [
       consensus(
         'compactor',

@@ -4,7 +4,6 @@
  * called failed. Values are unique.
  */
 import type { Knobs } from '../kit/knobs.ts';
-import type { Op } from './history.ts';
 import { type Command, encodeCommand, type Value } from './kv.ts';
 import type { Answer, Member } from './member.ts';
 import type { World } from './world.ts';
@@ -17,7 +16,7 @@ export async function runClient(w: World, client: number, draws: Knobs): Promise
     if (w.over) return;
     const alive = w.alive;
     if (alive.length === 0) continue;
-    if (target?.up !== true || draws.chance(0.02))
+    if (target?.up !== true || draws.chance(w.knobs.wander))
       target = draws.pick([...alive, w.leader ?? draws.pick(alive)]);
     const hint = await operate(w, client, draws, target);
     if (hint !== 'stay') target = w.members.get(hint) ?? (draws.chance(0.5) ? w.leader : null);
@@ -31,7 +30,7 @@ async function operate(w: World, client: number, draws: Knobs, target: Member): 
   const key = is_list ? `list${draws.integer(1, lists)}` : `r${draws.integer(1, registers)}`;
   if (draws.chance(0.4)) return await read(w, client, draws, target, key);
   const value = w.history.ops.length + 1;
-  const seen = draws.chance(0.7) ? lastSeen(w, client, key) : value - 1;
+  const seen = draws.chance(0.7) ? w.history.lastSeen(client, key) : value - 1;
   const type = is_list ? 'append' : draws.chance(0.5) ? 'put' : 'cas';
   const expected = type === 'cas' ? seen : null;
   const op = w.history.begin(client, type, key, value, expected);
@@ -93,12 +92,4 @@ async function read(
 function next(answer: Answer<unknown>): number | 'stay' {
   if (answer.type === 'refused') return answer.error.code === 'not-leader' ? answer.error.leader : 'stay';
   return 0;
-}
-
-/** What this client last saw in a register: mostly a good guess for a compare-and-set. */
-function lastSeen(w: World, client: number, key: string): number | null {
-  const seen = w.history.ops.findLast(
-    (op: Op) => op.client === client && op.key === key && op.type === 'get' && op.outcome === 'ok',
-  );
-  return typeof seen?.result === 'number' ? seen.result : null;
 }

@@ -14,8 +14,12 @@ interface Timer {
   fn: (() => void) | null;
 }
 
-/** Promises' turns between two events; a chain that is longer goes on after the next event, as on a busy machine. */
+/**
+ * Promises' turns between two events; a chain that is longer goes on after the next event, as on a busy machine. Most
+ * events stir nothing (a tick sets the next one and is over): they get few, and nobody looks at what they did.
+ */
 const turns_per_event = 24;
+const quiet_turns = 6;
 const turns_when_idle = 10_000;
 /** Where the clocks of processes begin: not at zero, which code may take for "never". */
 const epoch_ms = 1_000_000;
@@ -25,7 +29,14 @@ export class SimClock {
   /** Events that ran. */
   events = 0;
   #order = 0;
+  /** Whose doings are to be looked at when the event under way is over. */
+  #stirred: SimProcess[] = [];
   readonly #heap: Timer[] = [];
+
+  /** In the event under way `process` does more than to set a timer: it sends, writes, applies, is asked or answers. */
+  stir(process: SimProcess): void {
+    if (!this.#stirred.includes(process)) this.#stirred.push(process);
+  }
 
   /** Calls `fn` in `delay_ms`, as an event of `owner`; returns what cancels it. */
   after(delay_ms: number, fn: () => void, owner: SimProcess | null = null): () => void {
@@ -42,10 +53,11 @@ export class SimClock {
   }
 
   /**
-   * Runs events until `done` or `end_ms`. `ran` is told whose event it was and may throw to end the run.
+   * Runs events until `done` or `end_ms`. After each, `ran` is told who did more than to set a timer; it may throw to
+   * end the run.
    * @returns whether `done` held
    */
-  async run(end_ms: number, done: () => boolean, ran: (owner: SimProcess | null) => void): Promise<boolean> {
+  async run(end_ms: number, done: () => boolean, ran: (process: SimProcess) => void): Promise<boolean> {
     for (let turn = 0; turn < turns_per_event; turn++) await null;
     while (!done()) {
       // Without an event that could go on with them, promises get all the turns they want.
@@ -63,8 +75,12 @@ export class SimClock {
       timer.fn = null;
       this.events++;
       fn();
-      for (let turn = 0; turn < turns_per_event; turn++) await null;
-      ran(timer.owner);
+      for (let turn = 0; turn < quiet_turns || (turn < turns_per_event && this.#stirred.length > 0); turn++)
+        await null;
+      if (this.#stirred.length === 0) continue;
+      const stirred = this.#stirred;
+      this.#stirred = [];
+      for (const process of stirred) ran(process);
     }
     return true;
   }

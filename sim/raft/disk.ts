@@ -1,7 +1,8 @@
 /**
  * A disk that a crash treats as badly as a real one may: of what was not synced each 512-byte sector survives or not,
  * in any order, and of names a prefix of the changes. What was synced stays. Latency and errors come from outside, per
- * operation. The bytes are kept once, with an undo record for each write since the last sync.
+ * operation. The bytes are kept once, with an undo record for each write since the last sync. What is at rest changes only
+ * when asked to: a rotten place, a write that goes astray.
  */
 import type { LogDisk, LogFile } from '../../src/consensus/index.ts';
 import type { Knobs } from '../kit/knobs.ts';
@@ -33,6 +34,9 @@ interface Inode {
   pending: Pending[];
 }
 
+/** What of a disk holds the log; the rest is its reserve, and what was set aside. */
+const log_file = /^(segment|snapshot)-/;
+
 /** An error as the operating system would give it. */
 export function diskError(code: 'EIO' | 'ENOSPC' | 'ENOENT', what: string): Error {
   return Object.assign(new Error(`${code}: ${what}`), { code });
@@ -42,6 +46,8 @@ export class SimDisk {
   /** Bytes that fit. */
   capacity_bytes = Number.POSITIVE_INFINITY;
   used_bytes = 0;
+  /** Asked with the size of a log file for each write to it: where else it goes, null: where it should. */
+  astray: ((name: string, offset: number, size: number) => number | null) | null = null;
   #names = new Map<string, Inode>();
   #durable_names = new Map<string, Inode>();
   /** Changes of names since the directory was synced. */
@@ -114,15 +120,35 @@ export class SimDisk {
     this.#measure();
   }
 
+  /**
+   * Changes one place of what is at rest in the log: a bit, or a few bytes in a row. What the operating system holds is
+   * what a later start reads. @returns which; null: there is no log yet
+   */
+  rot(draws: Knobs): string | null {
+    const files = [...this.#names].filter(([name, { size }]) => log_file.test(name) && size > 0);
+    if (files.length === 0) return null;
+    const [name, inode] = draws.pick(files);
+    // Mostly where something is: much of a segment is blank.
+    let at = draws.integer(0, inode.size - 1);
+    for (let tries = 0; tries < 6 && inode.content[at] === 0; tries++) at = draws.integer(0, inode.size - 1);
+    const length = draws.chance(0.7) ? 1 : Math.min(draws.integer(2, 64), inode.size - at);
+    for (let i = at; i < at + length; i++) {
+      const bits = length === 1 ? 1 << draws.integer(0, 7) : draws.integer(1, 255);
+      inode.content[i] = inode.content[i]! ^ bits;
+    }
+    return `${name} at ${at}, ${length === 1 ? 'one bit' : `${length} bytes`}`;
+  }
+
   #file(
     name: string,
     inode: Inode,
     enter: (operation: DiskOperation, name: string) => Promise<void>,
   ): LogFile {
     return {
-      write: async (offset, bytes) => {
+      write: async (wanted, bytes) => {
         const copy = bytes.slice();
         await enter('write', name);
+        const offset = (log_file.test(name) ? this.astray?.(name, wanted, inode.size) : null) ?? wanted;
         const growth = Math.max(0, offset + copy.length - inode.size);
         if (growth > 0 && this.used_bytes + growth > this.capacity_bytes)
           throw diskError('ENOSPC', `write ${name}`);

@@ -25,6 +25,8 @@ export interface Op {
 
 export class History {
   readonly ops: Op[] = [];
+  /** By client and key: what its last read of a register saw. */
+  readonly #seen = new Map<string, number>();
   #stamp = 0;
 
   begin(client: number, type: Op['type'], key: string, value: number | null, expected: number | null): Op {
@@ -50,6 +52,13 @@ export class History {
     op.return = ++this.#stamp;
     op.outcome = outcome;
     op.result = result;
+    if (op.type === 'get' && outcome === 'ok' && typeof result === 'number')
+      this.#seen.set(`${op.client} ${op.key}`, result);
+  }
+
+  /** What this client last saw in a register; null: nothing. */
+  lastSeen(client: number, key: string): number | null {
+    return this.#seen.get(`${client} ${key}`) ?? null;
   }
 
   /** The register operations; what failed for sure and reads without an answer are no part of it. */

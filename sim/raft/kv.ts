@@ -43,6 +43,8 @@ export interface MachineEvents {
   readonly applied: (entry: Entry, state_hash: number) => void;
   /** An image was taken or restored. */
   readonly image: (image: Image, restored: boolean) => void;
+  /** The chunks of a snapshot are no state. */
+  readonly unreadable: (index: number) => void;
   /** How long a flush or a restore takes. */
   readonly write_ms: () => number;
   readonly sleep: (delay_ms: number) => Promise<void>;
@@ -124,13 +126,23 @@ export class KvMachine implements StateMachine {
   async restore(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const parts: Uint8Array[] = [];
     for await (const chunk of chunks) parts.push(chunk);
-    const [hash, state] = JSON.parse(decoder.decode(Buffer.concat(parts))) as [number, string];
+    const [hash, state] = this.#read(meta, Buffer.concat(parts));
     const image = { meta, hash, state };
     this.#events.image(image, true);
     await this.#write(image);
     this.#values = parsed(state);
     this.#meta = meta;
     this.#hash = hash;
+  }
+
+  /** What `snapshot` wrote. The replica has compared its hash, so that anything else is a breach. */
+  #read(meta: SnapshotMeta, bytes: Uint8Array): [hash: number, state: string] {
+    try {
+      return JSON.parse(decoder.decode(bytes)) as [number, string];
+    } catch (error) {
+      this.#events.unreadable(meta.index);
+      throw error;
+    }
   }
 
   /** The state as of now. */

@@ -41,6 +41,16 @@ export const mark_names = [
   'new leader while the old may still be relied on',
   'snapshot given up',
   'entry of an older term committed by a later leader',
+  'damage of the log found at a start',
+  'damage of the log without effect',
+  'damaged member removed',
+  'damaged member caught up by listening',
+  'altered snapshot refused',
+  'altered frame refused',
+  'leader answered rounds late, another led',
+  'frozen for longer than an election timeout while leading',
+  'snapshot installed below a tail that matches',
+  'rival change of the members by a new leader',
 ] as const;
 
 export type MarkName = (typeof mark_names)[number];
@@ -52,6 +62,8 @@ export const fault_names = [
   'frames swallowed',
   'frames clogged',
   'connections reset',
+  'frames altered',
+  'snapshot chunks altered',
   'partition: halves',
   'partition: one alone',
   'partition: leader alone',
@@ -59,6 +71,7 @@ export const fault_names = [
   'partition: ring',
   'partition: one way',
   'leader deposed unawares',
+  'leader deposed, answers late',
   'flapping link',
   'swizzle-clog',
   'power cut',
@@ -72,6 +85,8 @@ export const fault_names = [
   'disk stall',
   'disk error',
   'disk full',
+  'bit rot',
+  'misdirected write',
   'member laggard',
   'members: add learner',
   'members: promote',
@@ -80,7 +95,10 @@ export const fault_names = [
   'members: remove leader',
   'members: replace two',
   'members: replace by new number',
+  'members: schism',
+  'members: rivals',
   'lead: transfer',
+  'lead: transfer told late',
   'lead: step down',
 ] as const;
 

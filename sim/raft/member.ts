@@ -14,7 +14,8 @@ import {
   type ReplicaApi,
   type ReplicaStatus,
 } from '../../src/consensus/index.ts';
-import { SimProcess } from './clock.ts';
+import type { Knobs } from '../kit/knobs.ts';
+import { type SimClock, SimProcess } from './clock.ts';
 import { type DiskOperation, diskError, SimDisk } from './disk.ts';
 import { emptyStable, entryHash, KvMachine, type Stable } from './kv.ts';
 import { lastIndex, WatchedLog } from './watched-log.ts';
@@ -56,11 +57,17 @@ export class Member {
   stalled_until_ms = 0;
   /** Writes and syncs that fail. */
   error_rate = 0;
+  /** What happened to its log at rest; null: nothing, or nothing that its next start minded. */
+  damage: string | null = null;
+  /** Its log was found damaged: it listens and does not count. */
+  faulty = false;
   readonly #world: World;
   readonly #configuration: Configuration;
   #founded = false;
   #log: WatchedLog | null = null;
   #life: Life | null = null;
+  /** The last life ended in a power cut: what was last written may not be noted as durable. */
+  #torn = false;
 
   constructor(world: World, id: MemberId, configuration: Configuration) {
     this.#world = world;
@@ -95,7 +102,10 @@ export class Member {
       rate,
       cost_ms: w.calm ? 0 : event_cost_ms,
       knobs: draws,
-      log: (level, message, fields) => w.watch.line(this, level, message, fields),
+      log: (level, message, fields) => {
+        w.clock.stir(env);
+        w.watch.line(this, level, message, fields);
+      },
       fatal: (reason, cause) => this.#fatal(reason, cause),
     });
     const life: Life = { env, rate, running: null, waiting: new Set() };
@@ -128,7 +138,11 @@ export class Member {
     else if (ahead) this.stable.image = life.running!.machine.image();
     this.stable.writing = null;
     w.network.leave(this.id, how !== 'power');
-    if (how === 'power') this.disk.crash(w.draws);
+    // One fault at a time: damage right behind a power cut may look as a write that the cut tore, which nobody was
+    // promised (docs/design/storage-faults.md).
+    if (how === 'power' && this.damage === null) this.disk.crash(w.draws);
+    this.#torn = how === 'power' && this.damage === null;
+    this.disk.astray = null;
     for (const tell of [...life.waiting]) tell();
     // What was under way when the faults ended still kills; nothing stays down then.
     if (w.calm) w.clock.after(100, () => this.start());
@@ -164,10 +178,32 @@ export class Member {
     return this.#life?.running != null && this.disk.dirty;
   }
 
+  /** One place of its log rots. @returns whether it did */
+  rot(draws: Knobs): boolean {
+    if (this.#torn && this.running === null) return false;
+    this.damage = this.disk.rot(draws);
+    return this.damage !== null;
+  }
+
+  /** Its next write to the log goes to another sector of the same file, once. */
+  misdirect(draws: Knobs, may: () => boolean, done: () => void): void {
+    this.disk.astray = (name, offset, size) => {
+      if (this.running === null || !may()) return null;
+      const sectors = Math.floor(size / 512);
+      const to = draws.integer(0, sectors) * 512 + (offset % 512);
+      if (to === offset) return null;
+      this.disk.astray = null;
+      this.damage = `${name}: a write for ${offset} went to ${to}`;
+      done();
+      return to;
+    };
+  }
+
   /** Its faults end. */
   calm(): void {
     this.stalled_until_ms = 0;
     this.error_rate = 0;
+    this.disk.astray = null;
     this.disk.capacity_bytes = Number.POSITIVE_INFINITY;
     this.env?.thaw();
   }
@@ -179,6 +215,7 @@ export class Member {
     return new Promise((resolve) => {
       const end = (answer: Answer<T>) => {
         if (!life.waiting.delete(silence)) return;
+        this.#world.clock.stir(life.env);
         cancel();
         resolve(answer);
       };
@@ -187,6 +224,7 @@ export class Member {
       life.waiting.add(silence);
       life.env.after(0, () => {
         if (life.running === null) return silence();
+        this.#world.clock.stir(life.env);
         question(life.running).then(
           (value) => end({ type: 'ok', value }),
           (error: unknown) => {
@@ -209,40 +247,65 @@ export class Member {
       });
       this.#founded = true;
     }
-    const { segment_bytes, reserve_bytes, timing, compact_every, compact_keep, chunk_bytes } = w.knobs;
+    const { segment_bytes, reserve_bytes, timing, compact_every, compact_keep, chunk_bytes, flow } = w.knobs;
     const warn = (message: string, fields: Record<string, unknown>) =>
       w.watch.line(this, 'warn', message, fields);
     const store = await openLogStore(disk, { segment_bytes, reserve_bytes, warn });
     const log = new WatchedLog(store, {
       entry: (entry, hash, before) => w.oracle.entry(this.id, entry, hash, before),
       replaced: (index, slot) => w.watch.replaced(this, index, slot),
+      boundary: (meta) => w.oracle.boundary(this.id, meta),
     });
-    const broken = this.#log?.broken(log.initial) ?? null;
-    if (broken !== null) w.oracle.fail(`the disk of member ${this.id} broke a promise: ${broken}`);
+    this.#judgeStart(log);
     this.#log = log;
     w.watch.opens(this, log, this.stable.image.meta.index > lastIndex(log.given));
     const machine = new KvMachine(this.stable, {
       applied: (entry, state_hash) => {
+        w.clock.stir(env);
         const term = Math.max(log.given.term, this.status?.term ?? 0);
         w.oracle.applied(this.id, entry, entryHash(entry), state_hash, term);
         w.watch.applied(this, entry, term);
       },
       image: (image, restored) => w.oracle.image(this.id, image, restored),
+      unreadable: (index) =>
+        w.oracle.fail(`member ${this.id} was given a snapshot of ${index} that is no state`),
       write_ms: () => (w.knobs.image_write_ms > 0 ? w.draws.exponential(w.knobs.image_write_ms) : 0),
-      sleep: (delay_ms) => sleep(env, delay_ms),
+      sleep: (delay_ms) => sleep(w.clock, env, delay_ms),
     });
     const transport = w.network.join(env);
     const limits = {
       compaction: { every_entries: compact_every, keep_entries: compact_keep },
       transfer: { chunk_bytes, ...w.knobs.transfer },
+      ...flow,
     };
     const replica = openReplica({ id: this.id, timing, limits }, { log, machine, transport, env });
     life.running = { replica, log, machine };
+    w.clock.stir(env);
+  }
+
+  /** What a start finds is what was promised; or it is damaged, says so, and there is a reason. */
+  #judgeStart(log: WatchedLog): void {
+    const w = this.#world;
+    const { fault } = log.initial;
+    if (fault !== undefined) {
+      if (this.damage === null)
+        w.oracle.fail(`member ${this.id} finds damage where none was done: ${fault.reason}`);
+      if (!this.faulty) w.marks.hit('damage of the log found at a start');
+      this.faulty = true;
+      return;
+    }
+    if (this.faulty) w.oracle.fail(`member ${this.id} has forgotten that its log was damaged`);
+    const broken = this.#log?.broken(log.initial) ?? null;
+    if (broken !== null)
+      w.oracle.fail(`the disk of member ${this.id} broke a promise: ${broken} (${this.damage ?? 'sound'})`);
+    if (this.damage !== null) w.marks.hit('damage of the log without effect');
+    this.damage = null;
   }
 
   #before(env: SimProcess, operation: DiskOperation): Promise<void> | null {
     const w = this.#world;
     if (env.state === 'stopped') return new Promise(() => undefined);
+    w.clock.stir(env);
     if (operation === 'list' || operation === 'read' || operation === 'open') return null;
     if (this.error_rate > 0 && w.draws.chance(this.error_rate)) {
       w.faults.hit('disk error');
@@ -254,7 +317,7 @@ export class Member {
       if (sync_ms > 0) wait_ms += w.draws.exponential(sync_ms);
       if (slow > 0 && w.draws.chance(slow) && !w.calm) wait_ms += w.draws.exponential(slow_ms);
     }
-    return wait_ms === 0 ? null : sleep(env, wait_ms);
+    return wait_ms === 0 ? null : sleep(w.clock, env, wait_ms);
   }
 
   #fatal(reason: string, cause: unknown): void {
@@ -263,9 +326,13 @@ export class Member {
   }
 }
 
-function sleep(env: SimProcess, delay_ms: number): Promise<void> {
+/** Whoever waited for this goes on: more happens than a timer's end. */
+function sleep(clock: SimClock, env: SimProcess, delay_ms: number): Promise<void> {
   return new Promise((resolve) => {
-    env.after(delay_ms, resolve);
+    env.after(delay_ms, () => {
+      clock.stir(env);
+      resolve();
+    });
   });
 }
 

@@ -7,6 +7,8 @@ import type { Knobs } from '../kit/knobs.ts';
 import type { FaultName } from './marks.ts';
 import type { Ending, Member } from './member.ts';
 import type { LinkName } from './network.ts';
+import { misdirect, rot } from './rot.ts';
+import { rivals, schism } from './schism.ts';
 import { lastIndex } from './watched-log.ts';
 import type { World } from './world.ts';
 
@@ -32,6 +34,10 @@ export function startNemesis(w: World, draws: Knobs): void {
     [every.disk_full, fillDisk],
     [every.laggard, laggard],
     [every.step_down, stepDown],
+    [every.rot, rot],
+    [every.misdirect, misdirect],
+    [every.schism, schism],
+    [every.rivals, rivals],
   ];
   for (const [mean_ms, fault] of kinds) {
     const own = draws.fork();
@@ -51,10 +57,10 @@ async function repeat(w: World, draws: Knobs, mean_ms: number, fault: Fault): Pr
 async function keepRestarting(w: World, draws: Knobs): Promise<void> {
   const due = new Map<Member, number>();
   while (!w.over) {
-    await w.sleep(50);
+    await w.sleep(100);
     w.watch.group();
-    for (const member of w.existing) {
-      if (member.up) {
+    for (const member of w.members.values()) {
+      if (member.up || member.destroyed) {
         due.delete(member);
         continue;
       }
@@ -129,15 +135,39 @@ function drawPartition(
 async function depose(w: World, draws: Knobs): Promise<void> {
   const id = w.leader?.id;
   if (id === undefined) return;
-  w.fault('leader deposed unawares', String(id));
   const others = w.network.ids.filter((other) => other !== id);
+  if (draws.chance(0.6)) return await deposeSlowly(w, draws, id, others);
+  w.fault('leader deposed unawares', String(id));
   const out = others.map((to): LinkName => [id, to]);
   const back = others.map((from): LinkName => [from, id]);
   const heal = w.network.block(draws.chance(0.7) ? [...out, ...back] : back);
-  const { election_ticks, tick_ms } = w.knobs.timing;
-  const duration_ms = draws.range(0.3, 2) * election_ticks * tick_ms;
+  const duration_ms = draws.range(0.3, 2) * w.election_ms;
   w.network.forsake(id, duration_ms);
   await w.sleep(duration_ms);
+  heal();
+}
+
+/** What the leader is told comes late: answers to rounds of its own arrive when another leads and has written. */
+async function deposeSlowly(
+  w: World,
+  draws: Knobs,
+  id: MemberId,
+  others: readonly MemberId[],
+): Promise<void> {
+  w.fault('leader deposed, answers late', String(id));
+  const duration_ms = draws.range(0.4, 0.9) * w.election_ms;
+  const { status: before } = w.member(id);
+  // Its last rounds still reach the others, and their answers wait.
+  for (const other of others) w.network.clog(other, id, duration_ms);
+  await w.sleep(draws.range(0.05, 0.2) * duration_ms);
+  if (w.over) return;
+  const heal = w.network.block(others.map((other): LinkName => [id, other]));
+  w.network.forsake(id, duration_ms);
+  await w.sleep(0.75 * duration_ms);
+  const { status } = w.member(id);
+  if (status?.role === 'leader' && status.term === before?.term && (w.leader?.id ?? id) !== id)
+    w.marks.hit('leader answered rounds late, another led');
+  await w.sleep(draws.range(0.05, 1) * duration_ms);
   heal();
 }
 
@@ -252,13 +282,14 @@ async function freeze(w: World, draws: Knobs): Promise<void> {
   const member = victim(w, draws);
   const { env } = member;
   if (env === null) return;
-  const { election_ticks, tick_ms } = w.knobs.timing;
-  const duration_ms = draws.range(0.5, 4) * election_ticks * tick_ms;
+  const duration_ms = draws.range(0.5, 4) * w.election_ms;
   w.fault('freeze', `${duration_ms.toFixed(0)} ms`, member);
   env.freeze();
   await w.sleep(duration_ms);
+  if (env.state !== 'frozen') return;
   env.thaw();
   w.note(member, 'thaws');
+  w.watch.thaws(member, duration_ms);
 }
 
 function block(w: World, draws: Knobs): void {

@@ -1,10 +1,11 @@
 /**
- * A network between processes that delays, loses, repeats and reorders frames, swallows those of blocked links, holds
- * those of clogged ones, and tells processes of connections that came up or closed. It never alters a frame, and none
- * outlives the process that it was meant for.
+ * A network between processes that delays, loses, repeats, reorders and alters frames, swallows those of blocked links,
+ * holds those of clogged ones, and tells processes of connections that came up or closed. No frame outlives the process
+ * that it was meant for.
  */
 import type { MemberId, Transport } from '../../src/consensus/index.ts';
 import type { Knobs } from '../kit/knobs.ts';
+import { isChunk } from './alter.ts';
 import type { SimClock, SimProcess } from './clock.ts';
 
 export interface NetworkKnobs {
@@ -15,13 +16,24 @@ export interface NetworkKnobs {
   readonly loss: number;
   readonly duplicate: number;
   readonly reorder: number;
+  /** Pieces of snapshots ten times as often: they are rare. */
+  readonly alter: number;
 }
 
-export type NetworkFault = 'lost' | 'duplicated' | 'reordered' | 'swallowed' | 'clogged' | 'reset';
+export type NetworkFault =
+  | 'lost'
+  | 'duplicated'
+  | 'reordered'
+  | 'swallowed'
+  | 'clogged'
+  | 'reset'
+  | 'altered';
 
 export interface NetworkEvents {
   readonly sent: (process: SimProcess, to: MemberId, bytes: Uint8Array) => void;
   readonly fault: (kind: NetworkFault) => void;
+  /** What arrives in the place of an altered frame. */
+  readonly altered: (bytes: Uint8Array) => Uint8Array;
 }
 
 export type LinkName = readonly [from: MemberId, to: MemberId];
@@ -45,6 +57,7 @@ export class SimNetwork {
   knobs: NetworkKnobs;
   /** The most frames ever on their way in one link. */
   peak_in_flight = 0;
+  #calm = false;
   readonly #clock: SimClock;
   readonly #draws: Knobs;
   readonly #events: NetworkEvents;
@@ -88,6 +101,7 @@ export class SimNetwork {
   leave(id: MemberId, told: boolean): void {
     this.#ends.delete(id);
     for (const other of this.#ends.keys()) this.#disconnect(id, other, told);
+    for (const [name, link] of this.#links) if (name % 65_536 === id) link.in_flight = 0;
   }
 
   /** A connection breaks, both ends see it; it is up again after `again_ms`. */
@@ -120,8 +134,9 @@ export class SimNetwork {
     };
   }
 
-  /** Frames of a link wait for so long, or until it is unclogged; then all come, in order. */
+  /** Frames of a link wait for so long, or until it is unclogged; then all come, in order. Never once all faults ended. */
   clog(from: MemberId, to: MemberId, duration_ms: number): void {
+    if (this.#calm) return;
     const link = this.#link(from, to);
     link.clogged ??= [];
     this.#clock.after(duration_ms, () => this.unclog(from, to));
@@ -136,7 +151,8 @@ export class SimNetwork {
 
   /** All faults of the network end; connections that are down come up. */
   calm(): void {
-    this.knobs = { ...this.knobs, loss: 0, duplicate: 0, reorder: 0 };
+    this.#calm = true;
+    this.knobs = { ...this.knobs, loss: 0, duplicate: 0, reorder: 0, alter: 0 };
     for (const [name, link] of this.#links) {
       link.blocks = 0;
       this.unclog(Math.floor(name / 65_536), name % 65_536);
@@ -147,6 +163,7 @@ export class SimNetwork {
   #send(from: End, to: MemberId, bytes: Uint8Array): void {
     const { id } = from.process;
     if (from.process.state === 'stopped') return;
+    this.#clock.stir(from.process);
     this.#events.sent(from.process, to, bytes);
     if (this.#ends.get(id) !== from || !this.#up.has(pair(id, to))) return;
     const link = this.#link(id, to);
@@ -154,12 +171,14 @@ export class SimNetwork {
       this.#events.fault('swallowed');
       return;
     }
-    const { loss, duplicate, reorder } = this.knobs;
+    const { loss, duplicate, reorder, alter } = this.knobs;
     if (loss > 0 && this.#draws.chance(loss)) {
       this.#events.fault('lost');
       return;
     }
-    const copy = bytes.slice();
+    const altered = alter > 0 && this.#draws.chance(isChunk(bytes) ? 10 * alter : alter);
+    if (altered) this.#events.fault('altered');
+    const copy = altered ? this.#events.altered(bytes) : bytes.slice();
     if (link.clogged !== null) {
       this.#events.fault('clogged');
       link.clogged.push(copy);
@@ -184,22 +203,14 @@ export class SimNetwork {
     if (end === undefined) return;
     link.in_flight++;
     this.peak_in_flight = Math.max(this.peak_in_flight, link.in_flight);
-    this.#clock.after(arrival_ms - now_ms, () => {
+    // An event of the receiver: while that is frozen the frame lies in its socket.
+    const arrive = () => {
       link.in_flight--;
       if (this.#ends.get(to) !== end) return;
-      if (link.blocks > 0) {
-        this.#events.fault('swallowed');
-        return;
-      }
-      // From here on it lies in the socket of the receiver, who may be frozen.
-      this.#clock.after(
-        0,
-        () => {
-          end.onMessage(from, bytes);
-        },
-        end.process,
-      );
-    });
+      if (link.blocks > 0) this.#events.fault('swallowed');
+      else end.onMessage(from, bytes);
+    };
+    this.#clock.after(arrival_ms - now_ms, arrive, end.process);
   }
 
   #connect(a: MemberId, b: MemberId): void {

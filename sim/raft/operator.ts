@@ -18,15 +18,24 @@ export async function churnMembers(w: World, draws: Knobs): Promise<void> {
     takeOff(w, draws);
     const leader = w.leader;
     if (w.over || leader?.status == null) continue;
-    const plan = draws.chance(0.05) ? nonsense(leader) : planned(w, draws, leader);
+    const plan =
+      w.damaged.length > 0
+        ? repaired(w, draws, leader)
+        : draws.chance(0.05)
+          ? nonsense(leader)
+          : planned(w, draws, leader);
     if (plan === null) continue;
     w.fault(plan.name, describe(plan.changes), leader);
     const promotes = plan.name === 'members: promote';
     if (promotes && w.partitions > 0) w.marks.hit('learner promoted during a partition');
+    w.changing++;
     const answer = await leader.ask(({ replica }) => replica.changeMembers(plan.changes), timeout_ms);
+    w.changing--;
     w.note(leader, `change: ${answer.type === 'refused' ? answer.error.message : answer.type}`);
     if (answer.type === 'refused' && answer.error.code === 'config-refused')
       w.marks.hit('membership change refused');
+    if (answer.type === 'ok' && plan.changes.some(({ type, id }) => type === 'remove' && w.member(id).faulty))
+      w.marks.hit('damaged member removed');
     if (answer.type === 'ok' && plan.name === 'members: remove leader') w.marks.hit('leader removed itself');
     if (answer.type === 'ok' && plan.changes.length > 1 && plan.changes.some((c) => c.type === 'add-learner'))
       w.marks.hit('voter demoted through a joint configuration');
@@ -44,6 +53,7 @@ export async function moveLead(w: World, draws: Knobs): Promise<void> {
     const to = draws.chance(0.1) ? draws.pick([0, leader.id, ...learners]) : draws.pick(voters);
     w.fault('lead: transfer', `to ${to}`, leader);
     const { term } = leader.status;
+    if (draws.chance(0.2)) tellLate(w, draws, leader, to);
     // The moment in which a transfer is most at risk.
     if (draws.chance(0.15)) w.clock.after(draws.range(0, 100), () => w.members.get(to)?.end('kill'));
     const answer = await leader.ask(({ replica }) => replica.transferLeadership(to), timeout_ms);
@@ -55,6 +65,18 @@ export async function moveLead(w: World, draws: Knobs): Promise<void> {
     const completed = w.leader?.id === to && w.leader.status?.term === term + 1;
     w.marks.hit(`transfer of the lead ${completed ? 'completed' : 'interrupted'}`);
   }
+}
+
+/** The order to campaign is held up until another leads: it must not be followed any more. */
+function tellLate(w: World, draws: Knobs, leader: Member, to: MemberId): void {
+  if (to === 0 || to === leader.id) return;
+  w.fault('lead: transfer told late', `to ${to}`, leader);
+  const { election_ms } = w;
+  w.network.clog(leader.id, to, draws.range(0.5, 3) * election_ms);
+  // Its successor is found at once: the connections to it close.
+  w.clock.after(draws.range(0, 0.3) * election_ms, () => {
+    if (!w.over && draws.chance(0.7)) leader.end('kill');
+  });
 }
 
 interface Plan {
@@ -105,6 +127,19 @@ function planned(w: World, draws: Knobs, leader: Member): Plan | null {
     },
   ];
   return draws.pick(plans)();
+}
+
+/** While somebody is damaged only that is changed: it is removed, with a whole learner in its place where there is one. */
+function repaired(w: World, draws: Knobs, leader: Member): Plan | null {
+  const { voters, learners } = leader.status!.configuration;
+  const gone = [...voters, ...learners].find((id) => w.member(id).faulty);
+  if (gone === undefined || gone === leader.id) return null;
+  const remove = { type: 'remove', id: gone } as const;
+  const whole = learners.filter((id) => w.member(id).damage === null);
+  if (whole.length === 0 || !voters.includes(gone) || draws.chance(0.5))
+    return { name: 'members: remove', changes: [remove] };
+  const changes = [{ type: 'add-voter', id: draws.pick(whole) } as const, remove];
+  return { name: 'members: replace by new number', changes };
 }
 
 /** Changes that must be refused: one that leaves no voter, one that leaves the joint configuration too early. */

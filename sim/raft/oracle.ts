@@ -3,8 +3,14 @@
  * from the calls to each member's disk, the frames it sends, the entries it applies and the status it shows. It keeps
  * the one true log as soon as anybody calls an entry committed, and never forgets it. The first breach ends the run.
  */
-import type { Configuration, Entry, MemberId, ReplicaStatus } from '../../src/consensus/index.ts';
-import { configurationOf, decodeConfiguration } from '../../src/consensus/index.ts';
+import type {
+  Configuration,
+  Entry,
+  MemberId,
+  ReplicaStatus,
+  SnapshotMeta,
+} from '../../src/consensus/index.ts';
+import { configurationOf, decodeConfiguration, encodeConfiguration } from '../../src/consensus/index.ts';
 import { decodeCommand, type Image } from './kv.ts';
 import { type LogModel, lastIndex, termAt, type WatchedLog } from './watched-log.ts';
 
@@ -23,6 +29,8 @@ export class Oracle {
   /** The configuration of the highest applied config entry. */
   configuration: Configuration = configurationOf([]);
   configuration_index = 0;
+  /** The highest index at which anybody ever had a config entry in its log. */
+  change_seen_index = 0;
   /** The highest index with an acknowledged write. */
   acked_index = 0;
   readonly #log: Committed[] = [];
@@ -33,6 +41,8 @@ export class Oracle {
   readonly #effects = new Map<number, number>();
   /** Commands whose client was told that nothing happened. */
   readonly #denied = new Set<number>();
+  /** All committed configurations, oldest first. */
+  readonly #configurations: { readonly index: number; readonly text: string }[] = [];
   readonly #images = new Map<number, string>();
   /** Where images were restored. */
   readonly #restored = new Set<number>();
@@ -53,6 +63,7 @@ export class Oracle {
 
   /** Log matching, by induction: one content and one predecessor for each index and term (thesis, section 3.5). */
   entry(id: MemberId, entry: Entry, hash: number, before: number | undefined): void {
+    if (entry.kind === 'config') this.change_seen_index = Math.max(this.change_seen_index, entry.index);
     const key = entry.term * 2 ** 32 + entry.index;
     const known = this.#entries.get(key);
     if (known === undefined) {
@@ -84,6 +95,7 @@ export class Oracle {
     if (entry.kind === 'config' && at > this.configuration_index) {
       this.configuration = decodeConfiguration(entry.data);
       this.configuration_index = at;
+      this.#configurations.push({ index: at, text: textOf(this.configuration) });
     }
     if (entry.kind !== 'command') return;
     const command = decodeCommand(entry.data).id;
@@ -92,6 +104,22 @@ export class Oracle {
     const twice = this.#effects.get(command);
     if (twice !== undefined) this.fail(`command ${command} took effect at ${twice} and at ${at}`);
     this.#effects.set(command, at);
+  }
+
+  /** A boundary of a log, or what a snapshot stands for: it names the configuration that was committed at its index. */
+  boundary(id: MemberId, { index, configuration }: SnapshotMeta): void {
+    const known = this.#configurations.findLast((change) => change.index <= index);
+    if (known !== undefined && known.text !== textOf(configuration))
+      this.fail(
+        `member ${id} has a snapshot of ${index} with another configuration than was committed there`,
+      );
+  }
+
+  /** Nobody holds a change of the members that may still be committed, and none is half done. */
+  get settled(): boolean {
+    const { configuration, change_seen_index } = this;
+    if (configuration.voters_outgoing.length > 0) return false;
+    return change_seen_index === this.configuration_index || this.stateHash(change_seen_index) !== null;
   }
 
   /** An image taken or restored: its state is the one that everybody has at that index. */
@@ -190,4 +218,11 @@ export class Oracle {
       }
     }
   }
+}
+
+const decoder = new TextDecoder();
+
+/** A configuration as text that is the same for equal ones. */
+export function textOf(configuration: Configuration): string {
+  return decoder.decode(encodeConfiguration(configuration));
 }

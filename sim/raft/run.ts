@@ -14,14 +14,17 @@ import type { FaultName, MarkName } from './marks.ts';
 import type { Member } from './member.ts';
 import { startNemesis } from './nemesis.ts';
 import { churnMembers, moveLead } from './operator.ts';
+import { keepPromises } from './promises.ts';
 import { World } from './world.ts';
 
 /** Virtual time in which a group without faults must be whole again; from the longest pauses between snapshots and the slowest disks. */
 const recovery_limit_ms = 120_000;
 
 export interface RunOptions {
-  /** Virtual time under faults. */
+  /** Virtual time under faults; calm swarms run longer, see `stretch`. */
   readonly ms: number;
+  /** Five members without faults, and few operations: what the simulator itself costs. */
+  readonly calm?: boolean;
   /** Sees each trace line. */
   readonly sink?: (line: string) => void;
 }
@@ -44,11 +47,11 @@ export interface RunResult {
 /** @throws Error for a breach; its message says what, how to replay it, and what happened last */
 export async function runSeed(seed: number, options: RunOptions): Promise<RunResult> {
   const trace = new Trace(200, options.sink ?? null);
-  const w = new World(seed, trace);
+  const w = new World(seed, trace, options.calm === true);
   try {
     return await run(w, seed, options.ms);
   } catch (error) {
-    const replay = `node sim/run-raft.ts --seed ${formatSeed(seed)} --ms ${options.ms}`;
+    const replay = `node sim/run-raft.ts --seed ${formatSeed(seed)} --ms ${options.ms}${options.calm === true ? ' --calm' : ''}`;
     const what = error instanceof Error ? error.message : String(error);
     throw new Error(`${what}\n${replay}\n${trace.last(40).join('\n')}`, { cause: error });
   }
@@ -62,10 +65,11 @@ async function run(w: World, seed: number, length_ms: number): Promise<RunResult
   startNemesis(w, draws.fork());
   void churnMembers(w, draws.fork());
   void moveLead(w, draws.fork());
-  await w.run(w.clock.now_ms + length_ms);
+  await w.run(w.clock.now_ms + w.knobs.stretch * length_ms);
   w.over = true;
   const recovery_ms = await recover(w);
   judgeHistory(w);
+  await keepPromises(w, draws);
   const count = (outcome: string) => w.history.ops.filter((op) => op.outcome === outcome).length;
   return {
     seed,

@@ -2,13 +2,39 @@
  * Looks at a run from outside: frames, log lines, statuses, deaths. From them it hands the oracle what must be judged
  * about frames (a promise leaves only when it is durable), writes the trace, and marks the rare states that were reached.
  */
-import type { Entry, MemberId, ReplicaStatus } from '../../src/consensus/index.ts';
-import { decodeFrame, type Frame } from '../../src/consensus/wire.ts';
+import {
+  type Configuration,
+  configurationOf,
+  type Entry,
+  type MemberId,
+  type ReplicaStatus,
+} from '../../src/consensus/index.ts';
+import { decodeFrame, encodeFrame, type Frame } from '../../src/consensus/wire.ts';
+import { typeByte } from './alter.ts';
 import type { SimProcess } from './clock.ts';
 import { decodeCommand } from './kv.ts';
 import type { Member } from './member.ts';
+import { textOf } from './oracle.ts';
 import { lastIndex, type Slot, type WatchedLog } from './watched-log.ts';
 import type { World } from './world.ts';
+
+/** Frames that say something worth judging; the others are not even decoded. */
+const judged = new Set<number>(
+  (
+    [
+      { type: 'vote', pre: false, last_index: 0, last_term: 0, transfer: false },
+      { type: 'vote-reply', pre: false, granted: false },
+      { type: 'append-reply', ok: true, index: 0, hint_index: 0, hint_term: 0 },
+      { type: 'timeout-now' },
+      {
+        type: 'snapshot-offer',
+        transfer: 1,
+        meta: { index: 1, term: 1, configuration: configurationOf([]) },
+      },
+      { type: 'snapshot-ack', transfer: 1, next: 0, state: 'more' },
+    ] as const
+  ).map((fields) => typeByte(encodeFrame({ ...fields, from: 1, to: 2, term: 1 }))),
+);
 
 interface Transfer {
   readonly from: MemberId;
@@ -26,6 +52,12 @@ export class Watch {
   #down = 0;
   /** In the event that is just over a leader gave up the lead by itself. */
   #handed_over = false;
+  /** Who told somebody to campaign in the event that is just over. */
+  #tells: { readonly from: MemberId; readonly term: number } | null = null;
+  /** By member: the configuration of its log that was compared last. */
+  readonly #compared = new Map<MemberId, Configuration>();
+  /** Who was told to campaign, by number and term. */
+  readonly #told = new Set<string>();
 
   constructor(world: World) {
     this.#world = world;
@@ -39,6 +71,8 @@ export class Watch {
     const now = running.replica.status();
     member.status = now;
     if (this.#world.oracle.status(member.id, before, now, running.log)) this.#leads(member, now);
+    this.#followsItsLog(member, before, now, running.log);
+    this.#reliesOnNothing(member, now);
     if (now.role === 'leader' && now.term === this.#leader.term) this.#joint_at_leader = isJoint(now);
     if (
       before === null ||
@@ -59,19 +93,28 @@ export class Watch {
   sent(env: SimProcess, to: MemberId, bytes: Uint8Array): void {
     const member = this.#world.members.get(env.id);
     const running = member?.running;
+    if (!judged.has(typeByte(bytes))) return;
     const frame = decodeFrame(bytes);
     if (running) this.#promiseIsDurable(frame, running.log);
     switch (frame.type) {
       case 'timeout-now':
         this.#handed_over = true;
+        this.#tells = { from: frame.from, term: frame.term };
+        this.#told.add(`${to} ${frame.term}`);
         break;
       case 'vote':
         if (!frame.pre) this.#candidate(frame.from, frame.term);
+        // Whoever says that the leader sent it must have been sent, in that term (thesis, section 4.2.3).
+        if (frame.transfer && !this.#told.has(`${frame.from} ${frame.term - 1}`))
+          this.#world.oracle.fail(
+            `member ${frame.from} campaigns in term ${frame.term} as if it was told to`,
+          );
         if (this.#world.oracle.configuration_index > 0 && this.#isRemoved(frame.from))
           this.#mark('removed member still campaigns');
         break;
       case 'snapshot-offer':
         this.#transfers.set(frame.transfer, { from: frame.from, to });
+        this.#world.oracle.boundary(frame.from, frame.meta);
         if (frame.meta.configuration.voters_outgoing.length > 0) this.#mark('snapshot sent while joint');
         break;
       case 'snapshot-ack':
@@ -83,6 +126,8 @@ export class Watch {
   line(member: Member, level: string, message: string, fields: Record<string, unknown>): void {
     const { stack: _, ...shown } = fields;
     this.#world.note(member, `${level} ${message} ${JSON.stringify(shown)}`);
+    if (message === 'frame dropped') this.#mark('altered frame refused');
+    if (message === 'snapshot refused') this.#mark('altered snapshot refused');
     if (message === 'a snapshot was installed') this.#mark('snapshot installed');
     if (message.startsWith('the end of the log is a write that a crash cut off'))
       this.#mark('torn tail recovered');
@@ -103,7 +148,9 @@ export class Watch {
       this.#world.oracle.fail(`member ${member.id} replaces entry ${index}, committed ${commit}`);
   }
 
-  applied(_member: Member, entry: Entry, term: number): void {
+  applied(member: Member, entry: Entry, term: number): void {
+    if (member.faulty && entry.index === this.#world.oracle.committed_index)
+      this.#world.once(member.id, 'damaged member caught up by listening');
     if (entry.term < term && entry.index > this.#world.oracle.committed_index - 1)
       this.#mark('entry of an older term committed by a later leader');
     if (entry.kind !== 'command') return;
@@ -119,6 +166,8 @@ export class Watch {
       `opened: log to ${lastIndex(log.given)}, term ${term} vote ${vote} commit ${commit}`,
     );
     if (image_ahead) this.#mark('image ahead of the log at a start');
+    const { fault } = log.initial;
+    if (fault !== undefined) this.#world.note(member, `damaged: ${fault.file} ${fault.reason}`);
     if (vote !== 0 && term > this.#leader.term) this.#mark('restarted with a vote in its term');
   }
 
@@ -134,6 +183,17 @@ export class Watch {
       this.#mark(`snapshot interrupted: ${who} died`);
       this.#transfers.delete(id);
     }
+  }
+
+  /** In the moment in which a member goes on after having stood still: a leader goes before it does anything else. */
+  thaws(member: Member, still_ms: number): void {
+    const { running, status } = member;
+    if (running === null || status?.role !== 'leader') return;
+    const { election_ticks, tick_ms } = this.#world.knobs.timing;
+    if (still_ms * (1 - this.#world.knobs.clock_drift) <= election_ticks * tick_ms) return;
+    this.#mark('frozen for longer than an election timeout while leading');
+    if (running.replica.status().role === 'leader')
+      this.#world.oracle.fail(`member ${member.id} stood still for ${still_ms.toFixed(0)} ms and leads on`);
   }
 
   /** A snapshot is on its way from or to this member. */
@@ -173,6 +233,33 @@ export class Watch {
     }
     this.#leader = { id: member.id, term: now.term };
     this.#joint_at_leader = isJoint(now);
+  }
+
+  /**
+   * A change of the members counts from its append on and is rolled back with its entry (thesis, section 4.1); what was
+   * acknowledged behind a snapshot stays.
+   */
+  #followsItsLog(member: Member, before: ReplicaStatus | null, now: ReplicaStatus, log: WatchedLog): void {
+    if (log.replacing || lastIndex(log.given) !== now.last_index) return;
+    if (before?.configuration !== now.configuration || log.configuration !== this.#compared.get(member.id)) {
+      this.#compared.set(member.id, log.configuration);
+      if (textOf(now.configuration) !== textOf(log.configuration))
+        this.#world.oracle.fail(`member ${member.id} counts by another configuration than its log has`);
+    }
+    const lost_to = log.takeLost();
+    if (lost_to === 0) return;
+    this.#mark('snapshot installed below a tail that matches');
+    if (now.last_index < lost_to && now.term === before?.term)
+      this.#world.oracle.fail(`member ${member.id} lost entries to ${lost_to} that stood behind a snapshot`);
+  }
+
+  /** A leader that told another to take over may be superseded at once: its last quorum round is worth nothing. */
+  #reliesOnNothing(member: Member, now: ReplicaStatus): void {
+    if (this.#tells?.from !== member.id) return;
+    const { term } = this.#tells;
+    this.#tells = null;
+    if (now.role === 'leader' && now.term === term && now.quorum_at_ms > 0)
+      this.#world.oracle.fail(`member ${member.id} handed its lead over and relies on it still`);
   }
 
   #hasUncommittedChange(member: Member, now: ReplicaStatus): boolean {

@@ -3,7 +3,15 @@
  * (an answered call is durable). After a crash the store must hold exactly what was promised, and then a prefix of the
  * calls that were under way; anything else is a broken promise.
  */
-import type { DiskLogStore, Entry, HardState, LogStore, SnapshotMeta } from '../../src/consensus/index.ts';
+import {
+  type Configuration,
+  type DiskLogStore,
+  decodeConfiguration,
+  type Entry,
+  type HardState,
+  type LogStore,
+  type SnapshotMeta,
+} from '../../src/consensus/index.ts';
 import { entryHash } from './kv.ts';
 
 export interface Slot {
@@ -35,6 +43,8 @@ export interface LogEvents {
   readonly entry: (entry: Entry, hash: number, before: number | undefined) => void;
   /** This entry, not committed as far as this member knew, is replaced by another. */
   readonly replaced: (index: number, slot: Slot) => void;
+  /** The log begins behind this from now on. */
+  readonly boundary: (meta: SnapshotMeta) => void;
 }
 
 export function emptyModel(): LogModel {
@@ -58,6 +68,10 @@ export class WatchedLog implements LogStore {
   readonly promised: LogModel;
   /** Up to here its committed entries were compared with everybody's. */
   checked = 0;
+  /** What a snapshot that replaced this log left out of it although it matched; see {@link takeLost}. */
+  #lost_to = 0;
+  /** Config entries handed in, and the one behind the boundary. */
+  #configurations: { readonly index: number; readonly configuration: Configuration }[];
   readonly #under_way: Call[] = [];
   readonly #log: DiskLogStore;
   readonly #events: LogEvents;
@@ -68,6 +82,26 @@ export class WatchedLog implements LogStore {
     this.initial = log.initial;
     this.given = modelOf(log.initial);
     this.promised = modelOf(log.initial);
+    const { snapshot, entries } = log.initial;
+    this.#configurations = [{ index: snapshot.index, configuration: snapshot.configuration }];
+    this.#noteConfigurations(entries);
+  }
+
+  /** The configuration that holds from its append on: that of the last config entry, else that of the boundary. */
+  get configuration(): Configuration {
+    return this.#configurations.at(-1)!.configuration;
+  }
+
+  /** The whole log is being replaced by a snapshot. */
+  get replacing(): boolean {
+    return this.#under_way.some(({ type }) => type === 'reset');
+  }
+
+  /** How far entries that matched reached behind the snapshot that replaced the log; 0: there were none. Forgets it. */
+  takeLost(): number {
+    const lost_to = this.#lost_to;
+    this.#lost_to = 0;
+    return lost_to;
   }
 
   append(hard_state: HardState | null, entries: readonly Entry[]): Promise<void> {
@@ -75,6 +109,8 @@ export class WatchedLog implements LogStore {
     let before = first === 0 ? undefined : termAt(this.given, first - 1);
     for (let i = first; first > 0 && i <= lastIndex(this.given); i++)
       this.#events.replaced(i, this.given.slots[i - this.given.base.index - 1]!);
+    if (first > 0) this.#configurations = this.#configurations.filter(({ index }) => index < first);
+    this.#noteConfigurations(entries);
     const slots = entries.map((entry) => {
       const hash = entryHash(entry);
       this.#events.entry(entry, hash, before);
@@ -85,11 +121,21 @@ export class WatchedLog implements LogStore {
   }
 
   compact(meta: SnapshotMeta, keep_entries: number): Promise<void> {
-    const { index, term } = meta;
+    const { index, term, configuration } = meta;
+    this.#events.boundary(meta);
+    this.#configurations = [
+      { index, configuration },
+      ...this.#configurations.filter((change) => change.index > index),
+    ];
     return this.#watch({ type: 'compact', index, term }, this.#log.compact(meta, keep_entries));
   }
 
   reset(meta: SnapshotMeta, hard_state: HardState): Promise<void> {
+    this.#events.boundary(meta);
+    const { index, configuration } = meta;
+    this.#configurations = [{ index, configuration }];
+    if (termAt(this.given, index) === meta.term && lastIndex(this.given) > index)
+      this.#lost_to = lastIndex(this.given);
     return this.#watch({ type: 'reset', meta, hard_state }, this.#log.reset(meta, hard_state));
   }
 
@@ -119,6 +165,11 @@ export class WatchedLog implements LogStore {
     }
     if (entries === null && hard_state === null) return null;
     return `${first} (and ${this.#under_way.length} calls under way)`;
+  }
+
+  #noteConfigurations(entries: readonly Entry[]): void {
+    for (const { index, kind, data } of entries)
+      if (kind === 'config') this.#configurations.push({ index, configuration: decodeConfiguration(data) });
   }
 
   #watch(call: Call, done: Promise<void>): Promise<void> {

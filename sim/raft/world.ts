@@ -3,13 +3,14 @@ import { type Configuration, configurationOf, type MemberId } from '../../src/co
 import { Knobs } from '../kit/knobs.ts';
 import { Marks } from '../kit/marks.ts';
 import type { Trace } from '../kit/trace.ts';
+import { altered, isRefused } from './alter.ts';
 import { SimClock } from './clock.ts';
 import { History } from './history.ts';
 import { type FaultName, fault_names, type MarkName, mark_names } from './marks.ts';
 import { Member } from './member.ts';
-import { type NetworkFault, SimNetwork } from './network.ts';
+import { type NetworkFault, type NetworkKnobs, SimNetwork } from './network.ts';
 import { Oracle } from './oracle.ts';
-import { drawSwarm, type SwarmKnobs } from './swarm-knobs.ts';
+import { calmed, drawSwarm, type SwarmKnobs } from './swarm-knobs.ts';
 import { Watch } from './watch.ts';
 
 const network_faults: Readonly<Record<NetworkFault, FaultName>> = {
@@ -19,6 +20,7 @@ const network_faults: Readonly<Record<NetworkFault, FaultName>> = {
   swallowed: 'frames swallowed',
   clogged: 'frames clogged',
   reset: 'connections reset',
+  altered: 'frames altered',
 };
 
 export class World {
@@ -38,6 +40,8 @@ export class World {
   calm = false;
   /** Partitions in force. */
   partitions = 0;
+  /** Changes of the members that were asked for and not answered yet. */
+  changing = 0;
   /** Whoever was in a committed configuration. */
   readonly ever_members = new Set<MemberId>();
   /** Asked after every event of a member; those that say true are done. */
@@ -46,15 +50,17 @@ export class World {
   over = false;
   readonly #noticed = new Set<string>();
 
-  constructor(seed: number, trace: Trace) {
+  constructor(seed: number, trace: Trace, calm: boolean) {
     const draws = new Knobs(seed);
-    this.knobs = drawSwarm(draws.fork());
+    const swarm = drawSwarm(draws.fork());
+    this.knobs = calm ? calmed(swarm) : swarm;
     this.draws = draws.fork();
     this.trace = trace;
     this.watch = new Watch(this);
     this.network = new SimNetwork(this.clock, draws.fork(), quiet, {
       sent: (process, to, bytes) => this.watch.sent(process, to, bytes),
       fault: (kind) => this.faults.hit(network_faults[kind]),
+      altered: (bytes) => this.#alter(bytes),
     });
   }
 
@@ -92,6 +98,12 @@ export class World {
     return found;
   }
 
+  /** The shortest silence after which a follower asks for votes, on a clock that is right. */
+  get election_ms(): number {
+    const { election_ticks, tick_ms } = this.knobs.timing;
+    return election_ticks * tick_ms;
+  }
+
   note(member: Member | null, what: string): void {
     this.trace.add(this.clock.now_ms, member === null ? '--' : `m${member.id}`, what);
   }
@@ -122,6 +134,18 @@ export class World {
     return this.clock.sleep(delay_ms);
   }
 
+  /** Members of which a bit rotted or a write went astray, found out or not. */
+  get damaged(): readonly Member[] {
+    return this.existing.filter((member) => member.damage !== null);
+  }
+
+  #alter(bytes: Uint8Array): Uint8Array {
+    const { bytes: copy, what } = altered(bytes, this.draws);
+    if (what === 'chunk') this.faults.hit('snapshot chunks altered');
+    else if (!isRefused(copy)) this.oracle.fail('an altered frame is taken for a good one');
+    return copy;
+  }
+
   #after(member: Member): void {
     this.watch.member(member);
     if (this.ambushes.length > 0) this.ambushes = this.ambushes.filter((ambush) => !ambush(member));
@@ -129,13 +153,15 @@ export class World {
 
   /** @throws Error with the first breach */
   async run(end_ms: number, done: () => boolean = () => false): Promise<boolean> {
-    return await this.clock.run(end_ms, done, (owner) => {
-      const member = owner === null ? undefined : this.members.get(owner.id);
-      if (member !== undefined && member.env === owner) this.#after(member);
+    const held = await this.clock.run(end_ms, done, (who) => {
+      const member = this.members.get(who.id);
+      if (member?.env === who) this.#after(member);
       if (this.oracle.breach !== null) throw new Error(this.oracle.breach);
     });
+    if (this.oracle.breach !== null) throw new Error(this.oracle.breach);
+    return held;
   }
 }
 
-/** While the group is founded nothing goes wrong. */
-const quiet = { delay_ms: 1, jitter_ms: 0, loss: 0, duplicate: 0, reorder: 0 };
+/** A network in which nothing goes wrong: while the group is founded, and once all faults are over. */
+export const quiet: NetworkKnobs = { delay_ms: 1, jitter_ms: 0, loss: 0, duplicate: 0, reorder: 0, alter: 0 };

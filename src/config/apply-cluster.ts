@@ -43,11 +43,9 @@ export function applyClusterSet(draft: Draft, command: Of<'cluster-set'>): null 
   const { ha, ...changes } = command.changes;
   const after: Cluster = touched({ ...before, ...changes, ha: { ...before.ha, ...ha } }, command.time);
   checkShape(clusterShape, after, 'cluster');
-  if (after.generation < before.generation) {
-    refuse(
-      'invalid',
-      `generation ${after.generation} is lower than the present ${before.generation}: it only rises`,
-    );
+  if (after.generation !== before.generation) {
+    // Every member's mesh says it: nothing but a recovery may change it.
+    refuse('invalid', `generation ${after.generation} is not the present ${before.generation}`);
   }
   if (after.feature_level < before.feature_level) {
     refuse(

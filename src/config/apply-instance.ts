@@ -2,6 +2,7 @@
  * Commands on instances. The rule of this file: an instance has one owner at any index, and every change of owner
  * raises the epoch and is conditional on the old one (docs/ha.md, node lease, rule 8).
  */
+import { refuseUnseen } from './apply-recover.ts';
 import type { Command, OwnerResult } from './commands.ts';
 import { type Draft, touched } from './draft.ts';
 import { limits } from './limits.ts';
@@ -76,6 +77,7 @@ export function applyInstanceSet(draft: Draft, command: Of<'instance-set'>): nul
 export function applyInstanceOwner(draft: Draft, command: Of<'instance-owner'>): OwnerResult {
   const before = draft.instance(command.uuid);
   checkEpoch(before, command.if_epoch);
+  refuseUnseen(draft, before.owner.node, command.evidence);
   if (command.evidence.kind === 'horizon' && !before.guarded) {
     refuse(
       'invalid',

@@ -2,6 +2,7 @@
  * Commands on nodes: how they join, what they are allowed, how they go. Nothing here judges whether a node is alive;
  * that is decided by the leader and arrives as a command.
  */
+import { forgetUnseen } from './apply-recover.ts';
 import type { Command, NodeJoined } from './commands.ts';
 import { type Draft, touched } from './draft.ts';
 import { meta_key } from './keys.ts';
@@ -144,6 +145,7 @@ export function applyNodeRemove(draft: Draft, command: Of<'node-remove'>): null 
     refuse('in-use', `node ${node.name} cannot be removed: it is the last one (see \`cluster destroy\`)`);
   }
   if (node.master_candidate) refuseIfLastCandidate(draft, node);
+  forgetUnseen(draft, node.uuid);
   draft.delete('nodes', node.uuid);
   return null;
 }
@@ -154,6 +156,18 @@ export function applyNodeBoot(draft: Draft, command: Of<'node-boot'>): number {
   if (command.boot <= node.boot) return node.boot;
   draft.put('nodes', node.uuid, touched({ ...node, boot: command.boot }, command.time));
   return command.boot;
+}
+
+/** Value: the new member number. The old one is not given again, so that nothing said under it counts any more. */
+export function applyNodeRenew(draft: Draft, command: Of<'node-renew'>): number {
+  const node = draft.node(command.uuid);
+  if (node.member !== command.if_member) {
+    refuse('stale', `node ${node.name} is member ${node.member}: expected ${command.if_member}`);
+  }
+  const meta = draft.meta();
+  draft.put('meta', meta_key, { ...meta, next_member: meta.next_member + 1 });
+  draft.put('nodes', node.uuid, touched({ ...node, member: meta.next_member }, command.time));
+  return meta.next_member;
 }
 
 /** Value: null. `health_since` tells when the health changed, not when its reason did. */

@@ -229,6 +229,19 @@ describe('node commands', () => {
     assert.equal(state.get('nodes', 'node-1')?.boot, 3);
   });
 
+  it('a new member number is a new one, and changes nothing else of the node', () => {
+    const state = stateWith(...three_nodes, instanceAdd('web1'));
+    const before = state.get('nodes', 'node-2')!;
+    const renew: Command = { type: 'node-renew', time, uuid: 'node-2', if_member: before.member };
+    assert.equal(accept(state, renew), 4);
+    const { member, mtime, serial_no, ...rest } = state.get('nodes', 'node-2')!;
+    assert.deepEqual({ ...before, member, mtime, serial_no }, { ...rest, member: 4, mtime: time, serial_no });
+    refuses(state, renew, 'stale', /node2.* is member 4: expected 2/);
+    accept(state, tokenAdd('t4'));
+    accept(state, nodeJoin(4, 't4'));
+    assert.equal(state.get('nodes', 'node-4')?.member, 5, 'given once');
+  });
+
   it('health is for one boot, and keeps since when', () => {
     const state = stateWith(init);
     accept(state, {

@@ -24,9 +24,11 @@ import {
   applyNodeHealth,
   applyNodeJoin,
   applyNodeRemove,
+  applyNodeRenew,
   applyNodeSet,
 } from './apply-node.ts';
 import { applyOpEnd, applyOpLog, applyOpStart } from './apply-op.ts';
+import { applyClusterRecover, applyNodeSeen, applyNodeWord } from './apply-recover.ts';
 import { applyStepBegin, applyStepEnd } from './apply-step.ts';
 import { applyTags } from './apply-tags.ts';
 import { applyTokenAdd, applyTokenRevoke } from './apply-token.ts';
@@ -59,6 +61,12 @@ function dispatch(
       return applyClusterSet(draft, command);
     case 'cluster-destroy':
       return applyClusterDestroy(draft);
+    case 'cluster-recover':
+      return applyClusterRecover(draft, command);
+    case 'node-seen':
+      return applyNodeSeen(draft, command);
+    case 'node-word':
+      return applyNodeWord(draft, command);
     case 'token-add':
       return applyTokenAdd(draft, command);
     case 'token-revoke':
@@ -71,6 +79,8 @@ function dispatch(
       return applyNodeRemove(draft, command);
     case 'node-boot':
       return applyNodeBoot(draft, command);
+    case 'node-renew':
+      return applyNodeRenew(draft, command);
     case 'node-health':
       return applyNodeHealth(draft, command);
     case 'instance-add':

@@ -53,6 +53,15 @@ const schemas: { readonly [T in Command['type']]: z.ZodType<Extract<Command, { t
     }),
   }),
   'cluster-destroy': z.strictObject({ type: z.literal('cluster-destroy'), ...at }),
+  'cluster-recover': z.strictObject({
+    type: z.literal('cluster-recover'),
+    ...at,
+    generation: is.count,
+    node: is.id,
+    words: z.array(is.id).max(1_000),
+  }),
+  'node-seen': z.strictObject({ type: z.literal('node-seen'), ...at, uuid: is.id }),
+  'node-word': z.strictObject({ type: z.literal('node-word'), ...at, uuid: is.id }),
   'token-add': z.strictObject({
     type: z.literal('token-add'),
     ...at,
@@ -95,6 +104,12 @@ const schemas: { readonly [T in Command['type']]: z.ZodType<Extract<Command, { t
   }),
   'node-remove': z.strictObject({ type: z.literal('node-remove'), ...at, uuid: is.id }),
   'node-boot': z.strictObject({ type: z.literal('node-boot'), ...at, uuid: is.id, boot: is.count }),
+  'node-renew': z.strictObject({
+    type: z.literal('node-renew'),
+    ...at,
+    uuid: is.id,
+    if_member: is.count,
+  }),
   'node-health': z.strictObject({
     type: z.literal('node-health'),
     ...at,

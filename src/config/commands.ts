@@ -41,6 +41,18 @@ export type Command =
       };
     }
   | { readonly type: 'cluster-destroy'; readonly time: number }
+  /** The first command of a new generation, written into the log by `cluster recover`. `words`: nodes said to be off. */
+  | {
+      readonly type: 'cluster-recover';
+      readonly time: number;
+      readonly generation: number;
+      readonly node: string;
+      readonly words: readonly string[];
+    }
+  /** A node was heard for the first time in this generation. */
+  | { readonly type: 'node-seen'; readonly time: number; readonly uuid: string }
+  /** An operator's word that a node not seen in this generation is off. */
+  | { readonly type: 'node-word'; readonly time: number; readonly uuid: string }
   | {
       readonly type: 'token-add';
       readonly time: number;
@@ -89,6 +101,13 @@ export type Command =
   | { readonly type: 'node-remove'; readonly time: number; readonly uuid: string }
   /** A higher boot number was seen in a renewal. Lower or equal: no change. */
   | { readonly type: 'node-boot'; readonly time: number; readonly uuid: string; readonly boot: number }
+  /** Gives the node a new member number, if it has the number `if_member`: its replica lost its vote and begins anew. All else stays. Result: the new number. */
+  | {
+      readonly type: 'node-renew';
+      readonly time: number;
+      readonly uuid: string;
+      readonly if_member: number;
+    }
   | {
       readonly type: 'node-health';
       readonly time: number;

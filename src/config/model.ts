@@ -243,9 +243,21 @@ export interface JoinToken {
   readonly vm_capable: boolean;
 }
 
+/** The last `cluster recover`: what it began, and whom it has not heard since. */
+export interface Recovery {
+  readonly generation: number;
+  readonly time: number;
+  /** uuid of the node that was recovered; the others are of the generation once they were seen in it. */
+  readonly node: string;
+  /** uuids; `word`: an operator says that it is off. */
+  readonly unseen: readonly { readonly node: string; readonly word: boolean }[];
+}
+
 export interface Meta {
   readonly next_member: number;
   readonly next_job: number;
+  /** Absent in a cluster that was never recovered. */
+  readonly recovery?: Recovery;
 }
 
 /** Request ids already accepted, so that no retry makes a job twice. Bounded: the oldest 10,000 are kept. */

@@ -37,6 +37,7 @@ const simple: fc.Arbitrary<Command> = fc.oneof(
     .map(([n, template, primary_node]): Command => instanceAdd(`i${n}`, template, { primary_node })),
   fc.record({ type: fc.constant('node-remove' as const), time: when, uuid: nodeId }),
   fc.record({ type: fc.constant('node-boot' as const), time: when, uuid: nodeId, boot: small }),
+  fc.record({ type: fc.constant('node-renew' as const), time: when, uuid: nodeId, if_member: small }),
   fc.record({
     type: fc.constant('node-set' as const),
     time: when,

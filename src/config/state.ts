@@ -4,7 +4,7 @@
  * Guarantees: the same commands at the same indices give the same state and hash on every replica; a refused command
  * changes nothing; `apply` never throws for a bad command. It does throw when its caller breaks the order of indices.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Change, State } from './api.ts';
 import { applyCommand } from './apply.ts';
 import type { ApplyResult, Command } from './commands.ts';
@@ -52,6 +52,8 @@ class ClusterState implements State {
   #tables = emptyTables();
   /** Keyed by table and key; a key that changes again moves to the end. */
   #changes = new Map<string, Change>();
+  /** {@link ClusterState.hash} as of the last change; null: not asked since. */
+  #hash: string | null = null;
 
   get index(): number {
     return this.#index;
@@ -88,9 +90,11 @@ class ClusterState implements State {
   }
 
   hash(): string {
-    const hash = createHash('sha256');
-    for (const name of table_names) hash.update(`${name}=${this.#tables[name].hash()};`);
-    return hash.digest('hex');
+    this.#hash ??= hash(
+      'sha256',
+      table_names.map((name) => `${name}=${this.#tables[name].hash()};`).join(''),
+    );
+    return this.#hash;
   }
 
   tableHashes(): Readonly<Record<TableName, string>> {
@@ -124,6 +128,7 @@ class ClusterState implements State {
       }
     }
     this.#tables = after;
+    this.#hash = null;
     this.#index = index;
   }
 
@@ -141,9 +146,11 @@ class ClusterState implements State {
       target.delete(key);
     } else {
       // Written back as it was: no change, and nobody need hear of it.
-      if (target.digest(key) === objectDigest(table, key, value)) return;
-      target.put(key, value);
+      const digest = objectDigest(table, key, value);
+      if (target.digest(key) === digest) return;
+      target.put(key, value, digest);
     }
+    this.#hash = null;
     this.#note({ table, key, value });
   }
 

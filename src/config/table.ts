@@ -5,7 +5,7 @@
  * order of changes, and a change costs only the objects it touches (Bellare and Micciancio, "A New Paradigm for
  * Collision-Free Hashing: Incrementality at Reduced Cost", 1997, section 4: AdHASH).
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { canonical } from './canonical.ts';
 import { deepFreeze } from './plain-data.ts';
 
@@ -15,7 +15,7 @@ const digest_hex_digits = 64;
 /** The summand of one object. Lengths are written first, so that no two (table, key, value) share a text. */
 export function objectDigest(table: string, key: string, value: unknown): bigint {
   const text = `${table.length}:${table}${key.length}:${key}${canonical(value)}`;
-  return BigInt(`0x${createHash('sha256').update(text).digest('hex')}`);
+  return BigInt(`0x${hash('sha256', text, 'hex')}`);
 }
 
 export class Table<T> {
@@ -26,6 +26,8 @@ export class Table<T> {
   #keys: string[] = [];
   #values: readonly T[] | null = null;
   #sum = 0n;
+  /** {@link Table.hash} as of the last change; null: not asked since. */
+  #hash: string | null = null;
 
   constructor(name: string) {
     this.#name = name;
@@ -53,13 +55,13 @@ export class Table<T> {
     return this.#values;
   }
 
-  put(key: string, value: T): void {
-    const digest = objectDigest(this.#name, key, value);
+  /** @param digest the {@link objectDigest} of `value`, for who has it already */
+  put(key: string, value: T, digest = objectDigest(this.#name, key, value)): void {
     const before = this.#digests.get(key);
     if (before === undefined) this.#insertKey(key);
     this.#objects.set(key, deepFreeze(value));
     this.#digests.set(key, digest);
-    this.#sum = (this.#sum + digest + modulus - (before ?? 0n)) % modulus;
+    this.#add(digest - (before ?? 0n));
     this.#values = null;
   }
 
@@ -69,12 +71,19 @@ export class Table<T> {
     this.#objects.delete(key);
     this.#digests.delete(key);
     this.#keys.splice(this.#position(key), 1);
-    this.#sum = (this.#sum + modulus - before) % modulus;
+    this.#add(-before);
     this.#values = null;
   }
 
   hash(): string {
-    return this.#sum.toString(16).padStart(digest_hex_digits, '0');
+    this.#hash ??= this.#sum.toString(16).padStart(digest_hex_digits, '0');
+    return this.#hash;
+  }
+
+  /** @param difference above -modulus */
+  #add(difference: bigint): void {
+    this.#sum = (this.#sum + difference + modulus) % modulus;
+    this.#hash = null;
   }
 
   #insertKey(key: string): void {

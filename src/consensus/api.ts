@@ -1,7 +1,7 @@
 /**
  * What the replica offers to the rest of the program, and the errors it answers with.
  */
-import type { Configuration, CoreStatus, MemberChange, MemberId, Role } from './types.ts';
+import type { Configuration, CoreStatus, MemberChange, MemberId, MemberProgress, Role } from './types.ts';
 
 /** Timing, in ticks and milliseconds. Derivations in docs/design/consensus-timing.md. */
 export interface Timing {
@@ -69,6 +69,8 @@ export interface ReplicaApi {
   /** Leader only: gives up the lead at once (slow disk, stalled event loop). */
   stepDown(reason: string): void;
   status(): ReplicaStatus;
+  /** Leader only: how far each member's log matches, by number; elsewhere nothing. Costs more with each member. */
+  progress(): readonly MemberProgress[];
   on<K extends keyof ReplicaEvents>(event: K, handler: ReplicaEvents[K]): () => void;
   /** Stops; nothing is answered afterwards. Waits for writes under way. */
   close(): Promise<void>;

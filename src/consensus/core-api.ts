@@ -2,12 +2,14 @@
  * The surface of the pure core. It has no clock, no I/O and no randomness of its own: it is stepped with ticks and
  * messages, and hands back {@link Ready}s.
  */
+import type { RelayLimits } from './relay-plan.ts';
 import type {
   CoreStatus,
   Entry,
   HardState,
   MemberChange,
   MemberId,
+  MemberProgress,
   Message,
   Ready,
   SnapshotMeta,
@@ -24,6 +26,10 @@ export interface CoreOptions {
   readonly max_inflight_bytes: number;
   /** Uncommitted payload bytes that the leader accepts before it answers `busy`. */
   readonly max_uncommitted_bytes: number;
+  /** Absent: as in relay-plan.ts. */
+  readonly relays?: RelayLimits;
+  /** A commit index that has nothing to travel with waits for {@link Core.tellCommit}. Absent: it is sent at once. */
+  readonly defer_commit?: boolean;
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
@@ -58,6 +64,10 @@ export interface Core {
   leaderLost(id: MemberId, delay_ticks: number): void;
   /** Flow control: the connection to a peer came up (probe it at once) or went down. */
   peer(id: MemberId, up: boolean): void;
+  /** Leader: the commit index, if a member has not been told it yet; otherwise 0. */
+  untoldCommit(): number;
+  /** Leader: members that have not heard of commit index `upto` are told the present one. */
+  tellCommit(upto: number): void;
   transfer(to: MemberId): ProposeResult;
   stepDown(): void;
   /** Leader: the chunks of a snapshot to `to` were all taken, or not. */
@@ -75,4 +85,6 @@ export interface Core {
   /** Whether the leader's quorum round that is over last began at most this many ticks ago; 0 when not leader. */
   quorumAgeTicks(): number;
   status(): CoreStatus;
+  /** Leader only: how far each member's log matches, by number; elsewhere nothing. Costs more with each member. */
+  progress(): readonly MemberProgress[];
 }

@@ -12,16 +12,24 @@ import { InvariantError, invariant } from './invariant.ts';
 import { Outbox } from './outbox.ts';
 import type { Progress } from './progress.ts';
 import type { QuorumRounds } from './quorum-rounds.ts';
+import type { Relaying } from './relay.ts';
+import type { Relays } from './relay-plan.ts';
 import type { Configuration, Entry, HardState, MemberId, Role, SnapshotMeta } from './types.ts';
 
 /** What exists only while this member leads. */
 export interface Leadership {
-  /** The other members. */
+  /** The other members that the leader feeds itself: all voters among them. */
   readonly progress: Map<MemberId, Progress>;
+  readonly relays: Relays;
   readonly rounds: QuorumRounds;
   heartbeat_elapsed: number;
   uncommitted_bytes: number;
   transfer: { readonly to: MemberId; elapsed: number; told: boolean } | null;
+  /**
+   * Heirs that were told to campaign, and whose transfer was then given up: they may still do so, and win at once. With
+   * the last round and the last entry as of then.
+   */
+  readonly told: Map<MemberId, { readonly round: number; readonly last_index: number }>;
 }
 
 export class CoreState {
@@ -42,6 +50,10 @@ export class CoreState {
   /** Answers of the campaign under way. */
   votes = new Map<MemberId, boolean>();
   leadership: Leadership | null = null;
+  /** Whom this member feeds for the leader. */
+  relaying: Relaying | null = null;
+  /** The newest round of this term that came with a duty or through a relay. */
+  relayed_round = 0;
   /** Members known to have damaged storage, and why; this one among them. A number that is here never leaves. */
   readonly faulty = new Map<MemberId, string>();
   #term: number;
@@ -135,6 +147,7 @@ export class CoreState {
     invariant(term > this.#term, () => `term ${term} entered from term ${this.#term}`);
     this.#term = term;
     this.#vote = 0;
+    this.relayed_round = 0;
   }
 
   voteFor(id: MemberId): void {

@@ -6,18 +6,42 @@
  *
  * This file only decides who deals with what. See election.ts, follower.ts, leader.ts, replication.ts.
  */
-import { isLoneVoter, membersOf } from './configuration.ts';
+import { isLoneVoter, isVoter, membersOf } from './configuration.ts';
 import type { Core, CoreInitial, CoreOptions, ProposeResult } from './core-api.ts';
 import { CoreState } from './core-state.ts';
 import { campaign, countOwnVote, mayCampaign, onVoteReply, onVoteRequest } from './election.ts';
 import { onAppend, onHeartbeat, onInstalled } from './follower.ts';
 import { invariant } from './invariant.ts';
-import { advanceCommit, beginReadRound, isActive, settleRounds, tickLeader } from './leader.ts';
+import {
+  advanceCommit,
+  beginReadRound,
+  heirIsAtLarge,
+  isActive,
+  settleRounds,
+  tickLeader,
+} from './leader.ts';
 import { propose, proposeChange } from './proposals.ts';
-import { onAppendReply, onHeartbeatReply, replicate, sendAppend } from './replication.ts';
+import { feedChildren, isRelayed, mayBeFed, onChildReply } from './relay.ts';
+import { relayedProgress, takeBack, takeReports } from './relay-plan.ts';
+import {
+  onAppendReply,
+  onHeartbeatReply,
+  replicate,
+  sendAppend,
+  tellCommit,
+  untoldCommit,
+} from './replication.ts';
 import { continueTransfer, stepDown, transfer } from './transfer.ts';
 import { becomeFollower } from './transitions.ts';
-import type { CoreStatus, MemberChange, MemberId, Message, Ready, SnapshotMeta } from './types.ts';
+import type {
+  CoreStatus,
+  MemberChange,
+  MemberId,
+  MemberProgress,
+  Message,
+  Ready,
+  SnapshotMeta,
+} from './types.ts';
 
 /** What {@link Core.quorumAgeTicks} answers for a leader none of whose rounds is over: longer than any timeout. */
 export const no_quorum_round = Number.MAX_SAFE_INTEGER;
@@ -27,6 +51,8 @@ export function createCore(options: CoreOptions, initial: CoreInitial): Core {
   checkOptions(options);
   return new RaftCore(new CoreState(options, initial));
 }
+
+const nobody: readonly never[] = [];
 
 class RaftCore implements Core {
   readonly #s: CoreState;
@@ -62,8 +88,9 @@ class RaftCore implements Core {
       onVoteRequest(s, m);
       return;
     }
+    if (isRelayed(m) && !mayBeFed(s, m)) return;
     if (m.term > s.term && !isPromise(m)) {
-      becomeFollower(s, m.term, isFromLeader(m) ? m.from : 0);
+      becomeFollower(s, m.term, leaderNamedBy(m));
     }
     switch (m.type) {
       case 'vote-reply':
@@ -108,10 +135,20 @@ class RaftCore implements Core {
 
   peer(id: MemberId, up: boolean): void {
     const s = this.#s;
+    s.relaying?.children.get(id)?.progress.interrupted();
+    if (s.leadership !== null && !up) takeBack(s, id);
     const progress = s.leadership?.progress.get(id);
     if (progress === undefined) return;
     progress.interrupted();
     if (up && progress.state !== 'snapshot') sendAppend(s, progress);
+  }
+
+  untoldCommit(): number {
+    return this.#s.role === 'leader' ? untoldCommit(this.#s) : 0;
+  }
+
+  tellCommit(upto: number): void {
+    if (this.#s.role === 'leader') tellCommit(this.#s, upto);
   }
 
   transfer(to: MemberId): ProposeResult {
@@ -136,6 +173,7 @@ class RaftCore implements Core {
       if (s.lead.rounds.due) beginReadRound(s);
       replicate(s);
     }
+    feedChildren(s);
     const { hard_state, outbox } = s;
     const hard_state_changed = outbox.isUnwritten(hard_state);
     const writes = hard_state_changed || s.log.hasUnwritten();
@@ -178,23 +216,12 @@ class RaftCore implements Core {
     const { rounds, transfer: under_way } = s.leadership;
     // Whoever was told to campaign may win without waiting for silence: the lead may be relied on no longer.
     if (rounds.over_began_at === null || under_way?.told === true) return no_quorum_round;
+    if (heirIsAtLarge(s)) return no_quorum_round;
     return s.now - rounds.over_began_at;
   }
 
   status(): CoreStatus {
     const s = this.#s;
-    const { configuration } = s;
-    const learner = (id: MemberId): boolean =>
-      !configuration.voters.includes(id) && !configuration.voters_outgoing.includes(id);
-    const own = { id: s.id, match: s.log.durable, state: 'replicate', active: true } as const;
-    const others = [...(s.leadership?.progress.values() ?? [])].map((progress) => ({
-      id: progress.id,
-      match: progress.match,
-      state: progress.state,
-      active: isActive(s, progress) && !s.faulty.has(progress.id),
-    }));
-    const members = new Set([s.id, ...membersOf(configuration)]);
-    const progress = s.leadership === null ? [] : [own, ...others];
     return {
       id: s.id,
       role: s.role,
@@ -203,12 +230,31 @@ class RaftCore implements Core {
       commit: s.commit,
       applied: s.applied,
       last_index: s.log.lastIndex,
-      configuration,
-      faulty: [...s.faulty].filter(([id]) => members.has(id)).map(([id, reason]) => ({ id, reason })),
-      progress: progress
-        .map((of) => ({ ...of, learner: learner(of.id), faulty: s.faulty.has(of.id) }))
-        .sort((a, b) => a.id - b.id),
+      configuration: s.configuration,
+      faulty: s.faulty.size === 0 ? nobody : this.#faulty(),
     };
+  }
+
+  #faulty(): CoreStatus['faulty'] {
+    const s = this.#s;
+    const members = new Set([s.id, ...membersOf(s.configuration)]);
+    return [...s.faulty].filter(([id]) => members.has(id)).map(([id, reason]) => ({ id, reason }));
+  }
+
+  progress(): readonly MemberProgress[] {
+    const s = this.#s;
+    const { configuration, leadership } = s;
+    if (leadership === null) return nobody;
+    const own = { id: s.id, match: s.log.durable, state: 'replicate', active: true } as const;
+    const others = [...leadership.progress.values()].map((progress) => ({
+      id: progress.id,
+      match: Math.max(progress.match, progress.reported),
+      state: progress.state,
+      active: isActive(s, progress) && !s.faulty.has(progress.id),
+    }));
+    return [own, ...others, ...relayedProgress(s)]
+      .map((of) => ({ ...of, learner: !isVoter(configuration, of.id), faulty: s.faulty.has(of.id) }))
+      .sort((a, b) => a.id - b.id);
   }
 
   /** Appends, heartbeats and snapshots: a sign of life of a leader, unless it has been superseded. */
@@ -219,7 +265,8 @@ class RaftCore implements Core {
       s.outbox.send(rejection(s, m.from));
       return;
     }
-    becomeFollower(s, m.term, m.from);
+    // A relay's entries say nothing of the leader, its heartbeat does.
+    if (m.type !== 'append' || m.relayed !== true) becomeFollower(s, m.term, leaderNamedBy(m));
     if (m.type === 'append') onAppend(s, m);
     else if (m.type === 'heartbeat') onHeartbeat(s, m);
   }
@@ -227,11 +274,13 @@ class RaftCore implements Core {
   #fromMember(m: Extract<Message, { type: 'append-reply' | 'heartbeat-reply' }>): void {
     const s = this.#s;
     const progress = s.leadership?.progress.get(m.from);
+    if (s.relaying !== null) onChildReply(s, m);
     if (m.term !== s.term || progress === undefined) return;
     progress.heard_at = s.now;
     if (m.type === 'heartbeat-reply') {
       if (!s.faulty.has(m.from)) s.lead.rounds.answered(m.from, m.round);
       settleRounds(s);
+      if (m.reports !== undefined) takeReports(s, m.reports);
       onHeartbeatReply(s, progress);
       return;
     }
@@ -247,8 +296,10 @@ function isPromise(m: Message): boolean {
   return m.type === 'vote-reply' && m.pre && m.granted;
 }
 
-function isFromLeader(m: Message): boolean {
-  return m.type === 'append' || m.type === 'heartbeat' || m.type === 'snapshot' || m.type === 'timeout-now';
+/** Who leads, going by this message: its sender, or whom a relay names; 0 if it does not say. */
+function leaderNamedBy(m: Message): MemberId {
+  if (m.type === 'heartbeat') return m.relay?.leader ?? m.from;
+  return m.type === 'append' || m.type === 'snapshot' || m.type === 'timeout-now' ? m.from : 0;
 }
 
 function rejection(s: CoreState, to: MemberId): Message {

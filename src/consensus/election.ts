@@ -54,6 +54,9 @@ export function onVoteRequest(s: CoreState, m: VoteRequest): void {
   if (!m.pre && m.term > s.term) becomeFollower(s, m.term, 0);
   const free = m.term > s.term || s.vote === m.from || (s.vote === 0 && s.leader === 0);
   const granted = free && s.log.isUpToDate(m.last_index, m.last_term);
+  // Of two that ask at the same time the higher number stands back, lest their votes split. Its timer goes on: if the
+  // other cannot win it asks again soon.
+  if (granted && m.pre && s.role === 'pre-candidate' && m.from < s.id) becomeFollower(s, s.term, 0);
   if (granted && !m.pre) {
     s.voteFor(m.from);
     s.silent_ticks = 0;

@@ -33,17 +33,17 @@ test('the group goes on; the faulty member gets everything again, applies it, an
     cluster.propose(1, 'd');
     cluster.ticks(6);
     for (const id of [1, 2, 3]) assert.deepEqual(cluster.commands(id), ['a', 'b', 'c', 'd']);
-    const { progress, faulty } = cluster.status(1);
+    const { faulty } = cluster.status(1);
     assert.deepEqual(faulty, [{ id: 3, reason: 'damaged at 4' }]);
     assert.deepEqual(
-      progress.map(({ id, faulty: is, active }) => [id, is, active]),
+      cluster.progress(1).map(({ id, faulty: is, active }) => [id, is, active]),
       [
         [1, false, true],
         [2, false, true],
         [3, true, false],
       ],
     );
-    assert.equal(progress[2]?.match, cluster.status(1).last_index);
+    assert.equal(cluster.progress(1)[2]?.match, cluster.status(1).last_index);
     assert.deepEqual(faultyOf(cluster, 3), [3]);
   }
 });

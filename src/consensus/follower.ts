@@ -4,8 +4,9 @@
  */
 import type { CoreState } from './core-state.ts';
 import { invariant } from './invariant.ts';
+import { reportsOf, takeDuty } from './relay.ts';
 import { becomeFollower } from './transitions.ts';
-import type { Entry, Message, SnapshotMeta } from './types.ts';
+import type { Entry, MemberId, Message, SnapshotMeta } from './types.ts';
 
 type Append = Extract<Message, { type: 'append' }>;
 type Heartbeat = Extract<Message, { type: 'heartbeat' }>;
@@ -31,14 +32,26 @@ export function onAppend(s: CoreState, m: Append): void {
   const first_new = m.entries.find((entry) => isNew(s, entry));
   if (first_new !== undefined) s.append(m.entries.slice(first_new.index - m.prev_index - 1));
   s.commitTo(Math.min(m.commit, last));
-  acknowledge(s, Math.max(last, s.commit));
+  if (m.relayed === true) acknowledge(s, Math.max(last, s.commit), m.from);
+  else acknowledge(s, Math.max(last, s.commit));
 }
 
 export function onHeartbeat(s: CoreState, m: Heartbeat): void {
   // The leader never names more than this member has acknowledged; commitTo asserts it. A log that was begun anew may
   // lack what was acknowledged before: there only appends, which compare the logs, carry the commit index.
   if (!s.listensOnly) s.commitTo(m.commit);
-  s.outbox.send({ type: 'heartbeat-reply', from: s.id, to: m.from, term: s.term, round: m.round });
+  // It only tells the commit index.
+  if (m.round === 0) return;
+  const reports = reportsOf(s);
+  s.outbox.send({
+    type: 'heartbeat-reply',
+    from: s.id,
+    to: m.from,
+    term: s.term,
+    round: m.round,
+    ...(reports.length > 0 ? { reports } : {}),
+  });
+  takeDuty(s, m);
 }
 
 /** Log store and state machine have been replaced by a snapshot. */
@@ -60,11 +73,11 @@ function isNew(s: CoreState, entry: Entry): boolean {
   return false;
 }
 
-function acknowledge(s: CoreState, index: number): void {
+function acknowledge(s: CoreState, index: number, to: MemberId = s.leader): void {
   s.outbox.send({
     type: 'append-reply',
     from: s.id,
-    to: s.leader,
+    to,
     term: s.term,
     ok: true,
     index,

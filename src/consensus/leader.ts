@@ -9,9 +9,12 @@ import { leaveJoint } from './membership.ts';
 import { Progress } from './progress.ts';
 import { quorumReached } from './quorum.ts';
 import { QuorumRounds } from './quorum-rounds.ts';
+import { followMembers, noRelays, planRelays } from './relay-plan.ts';
 import { matchOf, replicate } from './replication.ts';
 import { becomeFollower } from './transitions.ts';
-import type { Entry, EntryKind, MemberId } from './types.ts';
+import type { Entry, EntryKind, MemberId, Message } from './types.ts';
+
+type Heartbeat = Extract<Message, { type: 'heartbeat' }>;
 
 const nothing = new Uint8Array(0);
 
@@ -27,10 +30,12 @@ export function becomeLeader(s: CoreState): void {
   const uncommitted = s.log.slice(s.commit + 1, s.log.lastIndex);
   s.leadership = {
     progress: new Map(),
+    relays: noRelays(),
     rounds: new QuorumRounds(s.id),
     heartbeat_elapsed: 0,
     uncommitted_bytes: payloadBytes(uncommitted),
     transfer: null,
+    told: new Map(),
   };
   followConfiguration(s);
   appendOwn(s, 'empty', [nothing]);
@@ -73,7 +78,10 @@ export function beginReadRound(s: CoreState): void {
 /** Numbers a heartbeat and sends it: to all, or to the voters only. */
 export function beginRound(s: CoreState, everybody: boolean): void {
   const lead = s.lead;
-  if (everybody) lead.heartbeat_elapsed = 0;
+  if (everybody) {
+    lead.heartbeat_elapsed = 0;
+    planRelays(s);
+  }
   const round = lead.rounds.begin(s.now);
   for (const progress of lead.progress.values()) {
     if (!everybody && !isVoter(s.configuration, progress.id)) continue;
@@ -84,6 +92,7 @@ export function beginRound(s: CoreState, everybody: boolean): void {
       term: s.term,
       commit: Math.min(progress.match, s.commit),
       round,
+      ...dutyOf(s, progress.id),
     });
   }
   settleRounds(s);
@@ -105,7 +114,7 @@ export function tickLeader(s: CoreState): void {
     return;
   }
   for (const progress of lead.progress.values()) progress.tick(s.now, election_ticks);
-  if (lead.transfer !== null && ++lead.transfer.elapsed >= election_ticks) lead.transfer = null;
+  if (lead.transfer !== null && ++lead.transfer.elapsed >= election_ticks) giveUpTransfer(s);
   if (++lead.heartbeat_elapsed >= heartbeat_ticks) beginRound(s, true);
 }
 
@@ -115,6 +124,30 @@ export function handOver(s: CoreState): void {
   const heir = mostAdvanced(s);
   if (heir !== 0) s.outbox.send({ type: 'timeout-now', from: s.id, to: heir, term: s.term });
   becomeFollower(s, s.term, 0);
+}
+
+/**
+ * Ends a transfer that came to nothing. An heir that was told may only be slow. An entry that it lacks keeps it from being
+ * elected once that is committed; without one, an heir that is gone for good would leave the lead in doubt for as long.
+ */
+export function giveUpTransfer(s: CoreState): void {
+  const { transfer, told, rounds } = s.lead;
+  s.lead.transfer = null;
+  if (transfer?.told !== true) return;
+  told.set(transfer.to, { round: rounds.begun, last_index: s.log.lastIndex });
+  appendOwn(s, 'empty', [nothing]);
+}
+
+/**
+ * Whether an heir whose transfer was given up may still win without waiting for silence. It may not once it has answered a
+ * later round: what it was told came before that, and it stayed in this term. Nor once a later entry is committed: whoever
+ * has that entry heard of it after the order to campaign, and the others of that majority refuse a log without it.
+ */
+export function heirIsAtLarge(s: CoreState): boolean {
+  const { told, rounds } = s.lead;
+  return [...told].some(
+    ([id, { round, last_index }]) => rounds.answeredBy(id) <= round && s.commit <= last_index,
+  );
 }
 
 /** The other voter with the longest matching log, of those lately heard; 0 if there is none. */
@@ -132,6 +165,12 @@ export function isActive(s: CoreState, progress: Progress): boolean {
   return s.now - progress.heard_at < s.options.election_ticks;
 }
 
+/** What a relay is told with its heartbeat. */
+function dutyOf(s: CoreState, id: MemberId): Pick<Heartbeat, 'relay'> {
+  const below = s.lead.relays.below.get(id);
+  return below === undefined ? {} : { relay: { leader: s.id, below } };
+}
+
 function leaveJointNow(s: CoreState): void {
   const left = leaveJoint(s.configuration);
   invariant(left.ok, () => `configuration of ${s.configs.current_index} cannot be left`);
@@ -140,15 +179,15 @@ function leaveJointNow(s: CoreState): void {
 
 /** Keeps flow control for exactly the members of the configuration in effect. */
 function followConfiguration(s: CoreState): void {
-  const { progress, transfer } = s.lead;
+  const { progress, relays, transfer } = s.lead;
   const members = new Set(membersOf(s.configuration));
-  for (const id of progress.keys()) if (!members.has(id)) progress.delete(id);
+  followMembers(s, members);
   for (const id of members) {
-    if (id !== s.id && !progress.has(id)) {
+    if (id !== s.id && !progress.has(id) && !relays.relayed.has(id)) {
       progress.set(id, new Progress(id, s.log.lastIndex + 1, s.now, s.options));
     }
   }
-  if (transfer !== null && !isVoter(s.configuration, transfer.to)) s.lead.transfer = null;
+  if (transfer !== null && !isVoter(s.configuration, transfer.to)) giveUpTransfer(s);
 }
 
 function payloadBytes(entries: readonly Entry[]): number {

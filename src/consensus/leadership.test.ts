@@ -259,7 +259,7 @@ test('a connection that comes up is probed at once', () => {
   cluster.cut = (m) => m.to === 2;
   cluster.propose(1, 'a');
   cluster.settle();
-  assert.equal(cluster.status(1).progress.find((of) => of.id === 2)?.state, 'probe');
+  assert.equal(cluster.progress(1).find((of) => of.id === 2)?.state, 'probe');
   cluster.cut = () => false;
   cluster.core(1).peer(2, true);
   cluster.settle();

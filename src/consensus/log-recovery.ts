@@ -59,7 +59,6 @@ export interface RecoveredLog {
 interface Scanned {
   readonly number: number;
   readonly name: string;
-  readonly size: number;
   readonly scan: ScannedSegment;
 }
 
@@ -76,7 +75,7 @@ export async function recoverLog(disk: LogDisk): Promise<RecoveredLog> {
     const expected = boundary.first_segment + i;
     if (number !== expected) throw new LogCorruptError(segmentName(expected), 0, 0, 'the file is missing');
     const content = await readWhole(disk, segmentName(number));
-    scanned.push({ number, name: segmentName(number), size: content.length, scan: scanSegment(content) });
+    scanned.push({ number, name: segmentName(number), scan: scanSegment(content) });
   }
   if (scanned.length === 0) {
     throw new LogCorruptError(segmentName(boundary.first_segment), 0, 0, 'the file is missing');
@@ -108,7 +107,7 @@ export async function recoverLog(disk: LogDisk): Promise<RecoveredLog> {
       which: last.scan.which,
       end: last.scan.end,
       point,
-      torn_bytes: Math.max(0, last.size - last.scan.end),
+      torn_bytes: last.scan.tail.type === 'torn' ? last.scan.tail.bytes : 0,
     },
     leftover,
   };

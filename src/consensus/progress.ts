@@ -30,6 +30,8 @@ export class Progress {
   #snapshot_taken_at: number | null = null;
   /** The highest commit index sent. */
   commit_sent = 0;
+  /** How far relays said it was, before the leader fed it itself: for show, it counts for nothing. */
+  reported = 0;
   /** The tick of the last message from it in this term; the leader's own beginning before. */
   heard_at: number;
 

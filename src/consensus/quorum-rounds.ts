@@ -34,6 +34,16 @@ export class QuorumRounds {
     return this.#over_began_at;
   }
 
+  /** The last round that was begun; 0 before the first. */
+  get begun(): number {
+    return this.#begun;
+  }
+
+  /** The last round that `id` answered; 0: none. */
+  answeredBy(id: MemberId): number {
+    return this.#answered.get(id) ?? 0;
+  }
+
   /** A read waits for a round and none is under way. */
   get due(): boolean {
     return this.#waiting.length > 0 && this.#open.length === 0;

@@ -44,8 +44,8 @@ test('a log damaged in the middle: the group goes on, the member follows and app
     assert.deepEqual(
       c
         .replica(1)
-        .status()
-        .progress.map((p) => [p.id, p.faulty]),
+        .progress()
+        .map((p) => [p.id, p.faulty]),
       [
         [1, false],
         [2, false],

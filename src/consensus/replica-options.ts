@@ -4,6 +4,7 @@
 import type { Timing } from './api.ts';
 import { type CompactorLimits, compactor_limits } from './compactor.ts';
 import type { DiskLogStore } from './log-store.ts';
+import { type RelayLimits, relay_limits } from './relay-plan.ts';
 import { type TransferLimits, transfer_limits } from './snapshot-transfer.ts';
 import type { LogStore, MemberId, ReplicaEnv, StateMachine, Transport } from './types.ts';
 import { proposal_limits } from './waiting-proposals.ts';
@@ -22,6 +23,7 @@ export interface ReplicaLimits {
   readonly max_uncommitted_bytes: number;
   /** A leader whose disk takes longer than this for a write gives up the lead. */
   readonly slow_append_ms: number;
+  readonly relays: RelayLimits;
   readonly compaction: Partial<CompactorLimits>;
   readonly transfer: Partial<TransferLimits>;
 }
@@ -39,6 +41,7 @@ const default_limits: ReplicaLimits = {
   max_inflight_bytes: 8 * 1024 * 1024,
   max_uncommitted_bytes: proposal_limits.bytes,
   slow_append_ms: 5000,
+  relays: relay_limits,
   compaction: {},
   transfer: {},
 };

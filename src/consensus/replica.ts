@@ -27,10 +27,21 @@ import { installSnapshot } from './snapshot-installer.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { SnapshotSender } from './snapshot-transfer.ts';
 import { TickClock } from './tick-clock.ts';
-import type { Configuration, MemberChange, MemberId, Message, Ready, SnapshotMeta } from './types.ts';
+import type {
+  Configuration,
+  MemberChange,
+  MemberId,
+  MemberProgress,
+  Message,
+  Ready,
+  SnapshotMeta,
+} from './types.ts';
 import { proposal_limits, WaitingProposals } from './waiting-proposals.ts';
 import { Waits } from './waits.ts';
 import { decodeFrame, encodeFrame, type Frame, WireError } from './wire.ts';
+
+/** A commit index waits this long for something to travel with. Whoever waits for it elsewhere waits as long. */
+const commit_wait_ms = 2;
 
 /**
  * Opens the member; it takes part from now on. It owns the log store and closes it.
@@ -58,6 +69,7 @@ class Replica implements ReplicaApi {
   #shown: RoleView;
   #pump_due = false;
   #apply_due = false;
+  #tell_due = false;
   #cancelTick: () => void = () => undefined;
   /** While the log store is being reset: the core must neither move nor be asked. */
   #held: Promise<void> | null = null;
@@ -76,7 +88,13 @@ class Replica implements ReplicaApi {
       env.fatal(start.reason);
       throw new Error(start.reason);
     }
-    const core_options = { ...this.#limits, ...timing, id, random: () => env.random() };
+    const core_options = {
+      ...this.#limits,
+      ...timing,
+      id,
+      defer_commit: true,
+      random: () => env.random(),
+    };
     this.#core = createCore(core_options, start.initial);
     machine.configuration(start.applied.index, start.applied.configuration);
     this.#pipeline = new LogPipeline(log, start.initial.hard_state, {
@@ -184,6 +202,10 @@ class Replica implements ReplicaApi {
     const { established } = roleView(status, this.#apply.term);
     const quorum_at_ms = status.role === 'leader' ? this.#clock.momentOf(this.#core.quorumAgeTicks()) : 0;
     return { ...status, applied: this.#apply.index, established, quorum_at_ms };
+  }
+
+  progress(): readonly MemberProgress[] {
+    return this.#core.progress();
   }
 
   on<K extends keyof ReplicaEvents>(event: K, handler: ReplicaEvents[K]): () => void {
@@ -296,8 +318,20 @@ class Replica implements ReplicaApi {
     this.#requestReads();
     for (let ready = this.#core.ready(); ready !== null; ready = this.#core.ready()) this.#perform(ready);
     this.#applySome();
+    this.#tellCommitSoon();
     this.#showChanges();
     this.#compactIfDue();
+  }
+
+  /** Most of the time the next append is there first and carries it; whoever proposed has its answer from here anyway. */
+  #tellCommitSoon(): void {
+    const upto = this.#tell_due ? 0 : this.#core.untoldCommit();
+    if (upto === 0) return;
+    this.#tell_due = true;
+    this.#deps.env.after(commit_wait_ms, () => {
+      this.#tell_due = false;
+      if (this.#held === null) this.#act(() => this.#core.tellCommit(upto));
+    });
   }
 
   #perform(ready: Ready): void {

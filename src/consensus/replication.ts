@@ -23,8 +23,8 @@ export function replicate(s: CoreState): void {
   }
 }
 
-/** Sends one append, with entries if any are left to send and the window has room. */
-export function sendAppend(s: CoreState, progress: Progress): void {
+/** Sends one append, with entries if any are left to send and the window has room; `bare`: without. */
+export function sendAppend(s: CoreState, progress: Progress, bare = false): void {
   const prev_index = progress.next - 1;
   const prev_term = s.log.term(prev_index);
   if (prev_term === undefined) {
@@ -36,9 +36,8 @@ export function sendAppend(s: CoreState, progress: Progress): void {
     progress.awaitSnapshot(s.image.index);
     return;
   }
-  const entries = progress.paused
-    ? []
-    : s.log.slice(progress.next, s.log.lastIndex, s.options.max_append_bytes);
+  const entries =
+    bare || progress.paused ? [] : s.log.slice(progress.next, s.log.lastIndex, s.options.max_append_bytes);
   s.outbox.send({
     type: 'append',
     from: s.id,
@@ -72,16 +71,43 @@ export function onAppendReply(s: CoreState, progress: Progress, m: AppendReply):
 
 /**
  * An answer to a heartbeat: everything sent before it has arrived or is lost. A member that still lacks something is sent
- * an append even if its window is full: if one was lost, its rejection says so.
+ * an append even if its window is full: if one was lost, its rejection says so. It carries no entries, since what came
+ * after the heartbeat may be on its way: the first append of a term is, behind the term's first heartbeat.
  */
 export function onHeartbeatReply(s: CoreState, progress: Progress): void {
   progress.resume();
   if (progress.state === 'snapshot') return;
-  if (progress.match < s.log.lastIndex || progress.state === 'probe') sendAppend(s, progress);
+  if (progress.match < s.log.lastIndex || progress.state === 'probe') sendAppend(s, progress, true);
 }
 
 function isBehind(s: CoreState, progress: Progress): boolean {
   if (progress.next <= s.log.lastIndex) return true;
   if (progress.state === 'probe') return true;
-  return progress.commit_sent < s.commit;
+  return progress.commit_sent < s.commit && s.options.defer_commit !== true;
+}
+
+/** The commit index, if a member that could take it has not been told; 0: all have. */
+export function untoldCommit(s: CoreState): number {
+  return [...s.lead.progress.values()].some((of) => isUntold(s, of, s.commit)) ? s.commit : 0;
+}
+
+/**
+ * Tells the commit index to those that have not heard of `upto`: a heartbeat of no round, which nobody answers. If it is
+ * lost the next heartbeat repeats it. A member with a log begun anew takes it from appends only.
+ */
+export function tellCommit(s: CoreState, upto: number): void {
+  for (const progress of s.lead.progress.values()) {
+    if (!isUntold(s, progress, upto)) continue;
+    if (s.faulty.has(progress.id)) {
+      sendAppend(s, progress, true);
+      continue;
+    }
+    const commit = Math.min(progress.match, s.commit);
+    s.outbox.send({ type: 'heartbeat', from: s.id, to: progress.id, term: s.term, commit, round: 0 });
+    progress.commit_sent = commit;
+  }
+}
+
+function isUntold(s: CoreState, progress: Progress, upto: number): boolean {
+  return progress.state === 'replicate' && progress.commit_sent < Math.min(progress.match, s.commit, upto);
 }

@@ -3,6 +3,7 @@
  * close it; only a failed write of a record may be repeated, through the `guard`.
  */
 import { segmentName } from './log-recovery.ts';
+import { isDiskFull } from './reserve-file.ts';
 import {
   type ChainPoint,
   encodeBatch,
@@ -21,6 +22,8 @@ export class SegmentWriter {
   /** Where the last *synced* slot is; only the other one may be written. */
   #synced_at: 0 | 1;
   #end: number;
+  /** Up to here the file has room that was written once, with zeros: see {@link append}. */
+  #room_end: number;
   #point: ChainPoint;
 
   private constructor(file: LogFile, slot: Slot, synced_at: 0 | 1, end: number, point: ChainPoint) {
@@ -29,6 +32,7 @@ export class SegmentWriter {
     this.#slot = slot;
     this.#synced_at = synced_at;
     this.#end = end;
+    this.#room_end = end;
     this.#point = point;
   }
 
@@ -100,7 +104,7 @@ export class SegmentWriter {
     return this.#slot.hard_state;
   }
 
-  /** The size of the file. */
+  /** Where the next batch will begin. */
   get end(): number {
     return this.#end;
   }
@@ -109,10 +113,21 @@ export class SegmentWriter {
     return this.#point;
   }
 
-  /** One batch: durable when it resolves. The slot goes out under the same sync and says only what was durable before. */
-  async append(entries: readonly Entry[], hard_state: HardState, guard: WriteGuard): Promise<void> {
+  /**
+   * One batch: durable when it resolves. The slot goes out under the same sync and says only what was durable before.
+   * @param room_bytes how much room to make behind a batch that needs more than there is; at most as much as the segment
+   * has by then. A sync after a write into such room takes one write of the disk; where the file grows, the file system
+   * has to record that as well.
+   */
+  async append(
+    entries: readonly Entry[],
+    hard_state: HardState,
+    guard: WriteGuard,
+    room_bytes = 0,
+  ): Promise<void> {
     const { bytes, end } = encodeBatch(entries, hard_state, this.#point, this.#end);
     await guard(() => this.#file.write(this.#end, bytes));
+    await this.#makeRoom(this.#end + bytes.length, room_bytes);
     await guard(() => this.#writeSlot({ hard_state, batch: end.batch, durable_end: this.#end }));
     await this.#sync();
     this.#end += bytes.length;
@@ -128,14 +143,29 @@ export class SegmentWriter {
     if (sync) await this.#sync();
   }
 
-  /** Notes that a successor exists. */
+  /** Notes that a successor exists, and gives back the room that was not used. */
   async seal(): Promise<void> {
+    if (this.#room_end > this.#end) await this.#file.truncate(this.#end);
     await this.#writeSlot({ batch: this.#point.batch, durable_end: this.#end, sealed: true });
     await this.#sync();
   }
 
   close(): Promise<void> {
     return this.#file.close();
+  }
+
+  /** Zeros from `end` on, if it is beyond what there is. For want of space there is none: the batch itself fits. */
+  async #makeRoom(end: number, room_bytes: number): Promise<void> {
+    if (end <= this.#room_end) return;
+    this.#room_end = end;
+    const size = Math.min(room_bytes, end);
+    if (size === 0) return;
+    try {
+      await this.#file.write(end, new Uint8Array(size));
+      this.#room_end = end + size;
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+    }
   }
 
   async #writeSlot(change: Partial<Slot>): Promise<void> {

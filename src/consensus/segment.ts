@@ -12,6 +12,7 @@
  * A sector that is missing reads as zeros, and so may one that was written. Hence the seal says how many of its batch
  * are blank by themselves, and no sector that holds part of the seal is: it begins and ends with a byte that is not zero.
  * The hard state is in the seal and, a page or more away, in the slot; both go out under the same sync.
+ * Zeros at the end of a file are room that was made for later batches: nothing that was written ends with one.
  */
 import { chain_bytes, chainHash, crc32, sameBytes } from './crc.ts';
 import type { Entry, EntryKind, HardState } from './types.ts';
@@ -181,6 +182,7 @@ interface RawRecord {
 /** Reads a whole segment file. Entries are copied out of `content`. */
 export function scanSegment(content: Uint8Array): ScannedSegment {
   const file = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
+  const written_end = endOfWritten(file);
   const slots = [decodeSlot(file, 0), decodeSlot(file, 1)] as const;
   const which = (slots[1]?.sequence ?? -1) > (slots[0]?.sequence ?? -1) ? 1 : 0;
   const slot = slots[which];
@@ -193,7 +195,7 @@ export function scanSegment(content: Uint8Array): ScannedSegment {
   let chain = point.chain;
   let open: Entry[] = [];
   let reason = 'the record is incomplete or fails its checksum';
-  while (at < file.length) {
+  while (at < written_end) {
     const record = readRecord(file, at);
     if (record === null) break;
     if (!sameBytes(record.previous, chain) || record.batch !== point.batch + 1) {
@@ -219,7 +221,7 @@ export function scanSegment(content: Uint8Array): ScannedSegment {
     sealed_end = at;
   }
   const found = { slot, which, batches, end: sealed_end } as const;
-  if (sealed_end === file.length && sealed_end >= slot.durable_end)
+  if (sealed_end === written_end && sealed_end >= slot.durable_end)
     return { ...found, tail: { type: 'clean' } };
   const index = (open.at(-1)?.index ?? point.last_index) + 1;
   if (sealed_end < slot.durable_end) {
@@ -234,20 +236,33 @@ export function scanSegment(content: Uint8Array): ScannedSegment {
       tail: { type: 'corrupt', offset: at, index, reason: `${reason}, and valid records follow` },
     };
   }
-  if (isAllThere(file, sealed_end, at, point.batch + 1)) {
+  if (isAllThere(file, written_end, sealed_end, at, point.batch + 1)) {
     return {
       ...found,
       tail: { type: 'corrupt', offset: at, index, reason: `${reason}, and no part is missing` },
     };
   }
-  return { ...found, tail: { type: 'torn', offset: at, bytes: file.length - sealed_end } };
+  return { ...found, tail: { type: 'torn', offset: at, bytes: written_end - sealed_end } };
+}
+
+/** Where the room at the end of a segment begins. */
+function endOfWritten(file: Buffer): number {
+  let end = file.length;
+  while (end > records_offset && file[end - 1] === 0) end--;
+  return end;
 }
 
 /**
  * Whether the last batch, `batch` from `start` on, reached the disk in full although the record at `bad` is wrong. What
  * is missing of it is a blank sector that was not blank when written, or the end.
  */
-function isAllThere(file: Buffer, start: number, bad: number, batch: number): boolean {
+function isAllThere(file: Buffer, written_end: number, start: number, bad: number, batch: number): boolean {
+  // If it is the end of the seal that is wrong, it may be zeros now, and look like room.
+  const ends = [written_end, Math.max(written_end, bad + seal_record_bytes)];
+  return ends.some((end) => isWholeUpTo(file.subarray(0, end), start, bad, batch));
+}
+
+function isWholeUpTo(file: Buffer, start: number, bad: number, batch: number): boolean {
   const seal_at = file.length - seal_record_bytes;
   if (seal_at < bad) return false;
   const seal = readRecord(file, seal_at);

@@ -13,6 +13,7 @@ import type {
   Entry,
   HardState,
   MemberId,
+  MemberProgress,
   Message,
   SnapshotMeta,
 } from './types.ts';
@@ -131,6 +132,10 @@ export class TestCluster {
 
   core(id: MemberId): Core {
     return this.member(id).core;
+  }
+
+  progress(id: MemberId): readonly MemberProgress[] {
+    return this.core(id).progress();
   }
 
   status(id: MemberId): CoreStatus {

@@ -4,7 +4,7 @@
  */
 import type { ProposeResult } from './core-api.ts';
 import type { CoreState } from './core-state.ts';
-import { handOver, mostAdvanced } from './leader.ts';
+import { giveUpTransfer, handOver, mostAdvanced } from './leader.ts';
 import type { MemberId } from './types.ts';
 
 /** @param to 0: the voter with the longest matching log */
@@ -26,7 +26,10 @@ export function transfer(s: CoreState, to: MemberId): ProposeResult {
   const fault = s.faulty.get(target);
   if (fault !== undefined)
     return { ok: false, reason: 'refused', detail: `the storage of member ${target} is damaged: ${fault}` };
-  if (s.lead.transfer?.to !== target) s.lead.transfer = { to: target, elapsed: 0, told: false };
+  if (s.lead.transfer?.to !== target) {
+    giveUpTransfer(s);
+    s.lead.transfer = { to: target, elapsed: 0, told: false };
+  }
   continueTransfer(s);
   return { ok: true, first_index: s.log.lastIndex, term: s.term };
 }

@@ -79,6 +79,19 @@ export interface StorageFault {
   readonly reason: string;
 }
 
+/** A learner and those below it, as the leader wants them fed (docs/design/relays.md). */
+export interface RelayBranch {
+  readonly id: MemberId;
+  readonly below: readonly RelayBranch[];
+}
+
+/** How far a learner is that a relay feeds: durable up to `match`, and the last heartbeat round that it answered. */
+export interface RelayReport {
+  readonly id: MemberId;
+  readonly match: number;
+  readonly round: number;
+}
+
 export type Message =
   | (Envelope & {
       readonly type: 'vote';
@@ -96,6 +109,8 @@ export type Message =
       readonly prev_term: number;
       readonly entries: readonly Entry[];
       readonly commit: number;
+      /** From a relay, not the leader: all entries are committed. The answer goes to the relay. */
+      readonly relayed?: true;
     })
   | (Envelope & {
       readonly type: 'append-reply';
@@ -106,8 +121,19 @@ export type Message =
       readonly hint_index: number;
       readonly hint_term: number;
     })
-  | (Envelope & { readonly type: 'heartbeat'; readonly commit: number; readonly round: number })
-  | (Envelope & { readonly type: 'heartbeat-reply'; readonly round: number })
+  | (Envelope & {
+      readonly type: 'heartbeat';
+      readonly commit: number;
+      readonly round: number;
+      /** The receiver is a relay or hangs below one: who leads, and whom to feed. */
+      readonly relay?: { readonly leader: MemberId; readonly below: readonly RelayBranch[] };
+    })
+  | (Envelope & {
+      readonly type: 'heartbeat-reply';
+      readonly round: number;
+      /** From a relay: those below it, as it heard them last. */
+      readonly reports?: readonly RelayReport[];
+    })
   /** The leader's log no longer reaches back far enough: the replica must send this snapshot in chunks. */
   | (Envelope & { readonly type: 'snapshot'; readonly meta: SnapshotMeta })
   | (Envelope & { readonly type: 'timeout-now' });
@@ -144,17 +170,20 @@ export interface CoreStatus {
   readonly configuration: Configuration;
   /** The members, this one included, that are known here to have damaged storage, and why: they neither vote nor count. */
   readonly faulty: readonly { readonly id: MemberId; readonly reason: string }[];
-  /** Leader only: how far each member's log matches, and the state of its flow control. */
-  readonly progress: readonly {
-    readonly id: MemberId;
-    readonly match: number;
-    readonly state: 'probe' | 'replicate' | 'snapshot';
-    readonly learner: boolean;
-    /** Heard within an election timeout, and not faulty. */
-    readonly active: boolean;
-    /** Its storage is damaged: `match` counts for nothing. */
-    readonly faulty: boolean;
-  }[];
+}
+
+/** What a leader knows of one member. */
+export interface MemberProgress {
+  readonly id: MemberId;
+  readonly match: number;
+  readonly state: 'probe' | 'replicate' | 'snapshot';
+  readonly learner: boolean;
+  /** Heard within an election timeout, and not faulty. */
+  readonly active: boolean;
+  /** Its storage is damaged: `match` counts for nothing. */
+  readonly faulty: boolean;
+  /** The learner that feeds it: then `match` is what was reported a few heartbeats ago. Absent: the leader does. */
+  readonly via?: MemberId;
 }
 
 /** Durable log. Implementations sync before resolving; a rejected promise is fatal for the replica. */

@@ -75,8 +75,11 @@ export class WaitingProposals {
   }
 
   expire(now_ms: number): void {
+    const late = (waiter: Waiter) => now_ms - waiter.begun_ms > proposal_timeout_ms;
+    // Called at each tick: an error has a stack, and is not made for nothing.
+    if (!this.#waiting.values().some(late)) return;
     const error = new ConsensusError('timeout', `no commit within ${proposal_timeout_ms} ms`, 'unknown');
-    this.#rejectWhere((_index, waiter) => now_ms - waiter.begun_ms > proposal_timeout_ms, error);
+    this.#rejectWhere((_index, waiter) => late(waiter), error);
   }
 
   close(): void {

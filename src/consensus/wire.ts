@@ -4,7 +4,16 @@
  * {@link WireError} that says which field, never a half-built message.
  */
 import { Packr } from 'msgpackr';
-import type { Configuration, Entry, EntryKind, MemberId, Message, SnapshotMeta } from './types.ts';
+import type {
+  Configuration,
+  Entry,
+  EntryKind,
+  MemberId,
+  Message,
+  RelayBranch,
+  RelayReport,
+  SnapshotMeta,
+} from './types.ts';
 
 export const wire_version = 1;
 /** Limits of a frame: its bytes, entries in one append, members in one list. */
@@ -12,6 +21,8 @@ export const wire_limits = {
   frame_bytes: 24 * 1024 * 1024,
   entries: 65_536,
   members: 4096,
+  /** Levels of relays below a relay. */
+  relay_levels: 4,
   /** Characters of the reason that a member with damaged storage gives. */
   reason: 200,
 } as const;
@@ -100,13 +111,19 @@ function fieldsOf(frame: Frame): readonly unknown[] {
     case 'vote-reply':
       return [frame.pre, frame.granted];
     case 'append':
-      return [frame.prev_index, frame.prev_term, frame.commit, frame.entries.map(packEntry)];
+      return [
+        frame.prev_index,
+        frame.prev_term,
+        frame.commit,
+        frame.entries.map(packEntry),
+        ...(frame.relayed === true ? [true] : []),
+      ];
     case 'append-reply':
       return [frame.ok, frame.index, frame.hint_index, frame.hint_term];
     case 'heartbeat':
-      return [frame.commit, frame.round];
+      return [frame.commit, frame.round, ...(frame.relay === undefined ? [] : [packRelay(frame.relay)])];
     case 'heartbeat-reply':
-      return [frame.round];
+      return [frame.round, ...(frame.reports === undefined ? [] : [packReports(frame.reports)])];
     case 'snapshot':
       return [packMeta(frame.meta)];
     case 'timeout-now':
@@ -169,7 +186,9 @@ function decodeFields(
         prev_term,
         envelope.term,
       );
-      return { ...envelope, type, prev_index, prev_term, commit, entries };
+      const relayed = f.nextIsTrue && f.boolean('relayed');
+      const append = { ...envelope, type, prev_index, prev_term, commit, entries } as const;
+      return relayed ? { ...append, relayed } : append;
     }
     case 'append-reply': {
       const [ok, index] = [f.boolean('ok'), f.number('index')];
@@ -182,10 +201,15 @@ function decodeFields(
         hint_term: f.number('hint_term'),
       };
     }
-    case 'heartbeat':
-      return { ...envelope, type, commit: f.number('commit'), round: f.number('round') };
-    case 'heartbeat-reply':
-      return { ...envelope, type, round: f.number('round') };
+    case 'heartbeat': {
+      const heartbeat = { ...envelope, type, commit: f.number('commit'), round: f.number('round') } as const;
+      return f.nextIsList ? { ...heartbeat, relay: unpackRelay(f.list('relay', 2)) } : heartbeat;
+    }
+    case 'heartbeat-reply': {
+      const reply = { ...envelope, type, round: f.number('round') } as const;
+      if (!f.nextIsList) return reply;
+      return { ...reply, reports: unpackReports(f.list('reports', 3 * wire_limits.members)) };
+    }
     case 'snapshot':
       return { ...envelope, type, meta: unpackMeta(f.list('meta', 8)) };
     case 'timeout-now':
@@ -263,6 +287,41 @@ function unpackEntries(
   });
 }
 
+function packRelay(relay: { leader: MemberId; below: readonly RelayBranch[] }): readonly unknown[] {
+  return [relay.leader, relay.below.map(packBranch)];
+}
+
+/** A leaf is its number, any other a list that begins with it. */
+function packBranch({ id, below }: RelayBranch): unknown {
+  return below.length === 0 ? id : [id, ...below.map(packBranch)];
+}
+
+function unpackRelay(value: readonly unknown[]): { leader: MemberId; below: readonly RelayBranch[] } {
+  const f = new Fields(value, 'relay');
+  const leader = f.member('leader');
+  const below = f.list('below', wire_limits.members).map((branch) => unpackBranch(branch, 1));
+  f.end();
+  return { leader, below };
+}
+
+function unpackBranch(value: unknown, level: number): RelayBranch {
+  if (level > wire_limits.relay_levels) throw new WireError(`relays in more than ${level - 1} levels`);
+  const f = new Fields(Array.isArray(value) ? value : [value], 'branch');
+  const id = f.member('id');
+  return { id, below: f.rest('below', wire_limits.members).map((branch) => unpackBranch(branch, level + 1)) };
+}
+
+function packReports(reports: readonly RelayReport[]): readonly number[] {
+  return reports.flatMap(({ id, match, round }) => [id, match, round]);
+}
+
+function unpackReports(values: readonly unknown[]): readonly RelayReport[] {
+  const f = new Fields(values, 'reports');
+  const reports: RelayReport[] = [];
+  while (f.left > 0) reports.push({ id: f.member('id'), match: f.number('match'), round: f.number('round') });
+  return reports;
+}
+
 /** Packs an array of plain values. */
 export function packArray(value: readonly unknown[]): Uint8Array {
   const packed = packer.pack(value);
@@ -294,6 +353,15 @@ class Fields {
 
   get left(): number {
     return this.#values.length - this.#at;
+  }
+
+  /** Whether the next field is there and a list: what only relays say comes before the text that damaged members add. */
+  get nextIsList(): boolean {
+    return Array.isArray(this.#values[this.#at]);
+  }
+
+  get nextIsTrue(): boolean {
+    return this.#values[this.#at] === true;
   }
 
   number(name: string): number {
@@ -346,6 +414,14 @@ class Fields {
       last = value;
       return value;
     });
+  }
+
+  /** All that is left. */
+  rest(name: string, max: number): readonly unknown[] {
+    if (this.left > max) throw this.#wrong(name, `a list of at most ${max}`, this.left);
+    const rest = this.#values.slice(this.#at);
+    this.#at = this.#values.length;
+    return rest;
   }
 
   end(): void {

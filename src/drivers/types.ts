@@ -230,8 +230,8 @@ export interface MasterIpParams {
 }
 
 export interface MasterIpDriver {
-  /** Runs the script with `start`. */
-  start(params: MasterIpParams): Promise<void>;
+  /** Runs the script with `start`. Ended by `signal` it rejects; the address may be up then. */
+  start(params: MasterIpParams, signal?: AbortSignal): Promise<void>;
   /** Runs the script with `stop`; if it fails or hangs, removes the address directly and rejects afterwards, saying so. */
   stop(params: MasterIpParams): Promise<void>;
   /** Whether the address is on this host. */

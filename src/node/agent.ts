@@ -10,7 +10,7 @@ import { memberMethods } from './api-methods.ts';
 import { ApiFailure, type ApiHandler, startApiServer } from './api-server.ts';
 import type { AgentStatus } from './api-types.ts';
 import type { CrashPoint } from './crash-point.ts';
-import { syncDirectory } from './durable-file.ts';
+import { copyDurable, syncDirectory } from './durable-file.ts';
 import { endGuests } from './end-guests.ts';
 import { found } from './founding.ts';
 import type { Host } from './host.ts';
@@ -23,6 +23,15 @@ import { type MemberFile, readMemberFile, removeMemberFile } from './member-file
 import { nodeVersionWarning } from './node-version.ts';
 import { ownAddresses } from './own-address.ts';
 import type { Env } from './real-env.ts';
+import {
+  type RecoverApiDeps,
+  recoverMethods,
+  standDown,
+  superseded_next,
+  supersededText,
+  unseenWarnings,
+} from './recover-api.ts';
+import { completePending } from './recover-store.ts';
 import { faultWarnings } from './storage-fault.ts';
 import { startWhoServer, type WhoServer } from './who-server.ts';
 import { within } from './within.ts';
@@ -56,6 +65,9 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
   const { options, env, keeper, host } = deps;
   await mkdir(options.data_dir, { recursive: true, mode: 0o700 });
   let member: Member | null = null;
+  /** The membership of a host that stands down: its cluster was recovered without it. */
+  let stood: MemberFile | null = null;
+  let standing_down = false;
   /** A founding or joining is under way. */
   let changing = false;
   const node_warning = nodeVersionWarning(process.version);
@@ -74,6 +86,30 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
     await syncDirectory(options.data_dir);
   }
 
+  const recovery: RecoverApiDeps = {
+    env,
+    host,
+    member: () => member,
+    stood: () => stood,
+    async stop() {
+      const stopped = member;
+      member = null;
+      methods = outside;
+      // Until it starts anew: no other membership may begin here.
+      changing = true;
+      await stopped?.close(false);
+    },
+    async keepCopy(name) {
+      const taken = await readdir(options.data_dir);
+      let n = 1;
+      while (taken.includes(`${name}-${n}`)) n += 1;
+      const to = join(options.data_dir, `${name}-${n}`);
+      await copyDurable(options.data_dir, ['log', 'state', 'journal', 'member.json'], to);
+      return to;
+    },
+    exit: deps.exit,
+  };
+
   async function begin(file: MemberFile): Promise<Member> {
     member = await startMember({
       options,
@@ -91,6 +127,17 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
         leave(reason, Number.POSITIVE_INFINITY).catch((error: Error) =>
           env.fatal(`this host is in the cluster no more and cannot forget it: ${error.message}`, error),
         );
+      },
+      superseded(theirs) {
+        if (standing_down) return;
+        standing_down = true;
+        standDown(recovery, theirs).catch((error: Error) =>
+          env.fatal(`this host cannot stand down: ${error.message}`, error),
+        );
+      },
+      restart(reason) {
+        env.log('warn', 'the agent starts anew', { reason });
+        deps.exit(0);
       },
     });
     methods = new Map([...aloneMethods, ...memberMethods(member)]);
@@ -121,9 +168,11 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
 
   const leaveCluster: ApiHandler = async (params) => {
     const { force } = parseLeave(params);
-    if (!member) throw new ApiFailure('no-cluster', 'this host is in no cluster', 'skein status');
-    const { cluster_name, node_name } = member.file;
-    if (!force) await refuseWhileKnown(member);
+    const file = member?.file ?? stood;
+    if (!file) throw new ApiFailure('no-cluster', 'this host is in no cluster', 'skein status');
+    const { cluster_name, node_name } = file;
+    if (!force && member) await refuseWhileKnown(member);
+    if (!force && stood) throw new ApiFailure('refused', supersededText(stood), superseded_next);
     await leave(`asked for on this host${force ? ', by force' : ''}`, leave_tries).catch((error: Error) => {
       // It was put out of action before: a new start makes a whole member of it again.
       env.after(100, () => deps.exit(1));
@@ -143,6 +192,7 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
         `this host is a member of cluster ${member.file.cluster_name} already`,
         'skein status',
       );
+    if (stood) throw new ApiFailure('exists', supersededText(stood), superseded_next);
     if (changing)
       throw new ApiFailure('refused', 'this host is being set up by another command', 'skein status');
     changing = true;
@@ -195,6 +245,8 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
     const guests = [];
     const warnings = [member?.master.trouble() ?? '', node_warning ?? ''].filter((text) => text !== '');
     const nameOf = (id: number) => nodes.find((node) => node.member === id)?.name ?? `member ${id}`;
+    if (stood) warnings.push(`${supersededText(stood)}; ${superseded_next}`);
+    if (member) warnings.push(...unseenWarnings(member.state));
     if (raft) warnings.push(...faultWarnings(raft, nameOf));
     for (const driver of deps.drivers.hypervisors.values()) {
       try {
@@ -208,10 +260,10 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
     return {
       version: deps.version,
       node_version: process.version,
-      name: member?.file.node_name ?? options.name,
-      member: member?.file.member ?? 0,
+      name: (member?.file ?? stood)?.node_name ?? options.name,
+      member: (member?.file ?? stood)?.member ?? 0,
       peer_id: host.peer_id,
-      in_cluster: member !== null,
+      in_cluster: member !== null || stood !== null,
       role: raft?.role ?? 'none',
       term: raft?.term ?? 0,
       leader: nodes.find((node) => node.member === raft?.leader)?.name ?? '',
@@ -266,6 +318,7 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
     ['cluster.init', foundCluster],
     ['cluster.join', joinThis],
     ['cluster.leave', leaveCluster],
+    ...recoverMethods(recovery),
     [
       'agent.stop',
       async () => {
@@ -276,11 +329,13 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
   ]);
   const alone: ApiHandler = () =>
     Promise.reject(
-      new ApiFailure(
-        'no-cluster',
-        'this host is in no cluster',
-        'skein cluster init --help, or skein join TOKEN',
-      ),
+      stood
+        ? new ApiFailure('refused', supersededText(stood), superseded_next)
+        : new ApiFailure(
+            'no-cluster',
+            'this host is in no cluster',
+            'skein cluster init --help, or skein join TOKEN',
+          ),
     );
   const known = [
     'query',
@@ -295,6 +350,7 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
     'events',
     'instance.console',
     'instance.why',
+    'raft.status',
     'raft.transfer',
     'test.propose',
     'test.crash',
@@ -302,8 +358,12 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
   outside = new Map([...aloneMethods, ...known.map((name): [string, ApiHandler] => [name, alone])]);
   methods = outside;
 
-  const file = await readMemberFile(host.membership);
-  if (file) await begin(file);
+  const found_file = await readMemberFile(host.membership);
+  const file = found_file && (await completePending(host, found_file));
+  if (file?.superseded) {
+    stood = file;
+    env.log('error', supersededText(file), { next: superseded_next });
+  } else if (file) await begin(file);
   /** Looks the method up at each call: founding and joining change what there is. */
   const current: ReadonlyMap<string, ApiHandler> = {
     get: (name: string) => methods.get(name),

@@ -8,7 +8,7 @@ import type { Command } from '../config/commands.ts';
 import { jobKey } from '../config/keys.ts';
 import type { Instance, Job, Node } from '../config/model.ts';
 import { type ApiContext, ApiFailure, type ApiHandler } from './api-server.ts';
-import type { ApiMethods, JobEvent } from './api-types.ts';
+import type { ApiMethods, JobEvent, RaftStatus } from './api-types.ts';
 import { checkLocalConsole, openLocalConsole } from './console.ts';
 import { endWithCluster, isDestroyed } from './destroyed.ts';
 import { hypervisorOf } from './drivers.ts';
@@ -96,6 +96,7 @@ export function memberMethods(member: Member): Map<string, ApiHandler> {
     const world = {
       state,
       live: member.liveNodes(),
+      lags: member.lags(),
       leader: status.leader,
       voters: status.configuration.voters,
       wall_s: env.wall_s(),
@@ -313,6 +314,12 @@ export function memberMethods(member: Member): Map<string, ApiHandler> {
     }));
     return { lines, log };
   });
+
+  on(
+    'raft.status',
+    () =>
+      leader.call('lead.standings', {}, { timeout_ms: read_timeout_ms, repeat: true }) as Promise<RaftStatus>,
+  );
 
   on('raft.transfer', async (params) => {
     const { to } = parse(z.object({ to: z.string().optional() }), 'raft.transfer', params);

@@ -5,6 +5,7 @@
  */
 import type { Command } from '../config/commands.ts';
 import type { Evidence, Job, OpInput } from '../config/model.ts';
+import type { MemberStanding } from './voters/standing.ts';
 
 /** `next`: the command to try. `exit`: exit status for the CLI. */
 export interface ApiError {
@@ -49,6 +50,23 @@ export interface ApiMethods {
    * asked, unless `force`.
    */
   'cluster.leave': { params: { force?: boolean }; result: { cluster_name: string; name: string } };
+  /** What `cluster recover` would do here, and whether it may; asks every node directly, changes nothing. */
+  'recover.look': { params: Record<string, never>; result: RecoverLook };
+  /**
+   * Makes this host the only voter of a new generation of its cluster, after a majority was lost for good. The agent
+   * starts anew after the answer. `off`: nodes that are powered off and stay so, by the operator's word.
+   */
+  'cluster.recover': {
+    params: { cluster_name: string; off?: readonly string[] };
+    result: { cluster_name: string; generation: number; copy: string };
+  };
+  /** On a host that stands down: begins anew as a member of the generation that it heard of. Guests go on. */
+  'cluster.follow': {
+    params: { cluster_name: string };
+    result: { cluster_name: string; generation: number; recovered_by: string; copy: string };
+  };
+  /** The operator's word, after a recovery, that a node not seen since is off. */
+  'recover.word': { params: { node: string }; result: null };
   'token.create': {
     params: { expires_s: number; group?: string; master_capable: boolean; vm_capable: boolean };
     result: { token: string; id: string; expires: number };
@@ -96,6 +114,8 @@ export interface ApiMethods {
       log: readonly { time: number; epoch: number; from: string; to: string; evidence: Evidence }[];
     };
   };
+  /** As the leader sees the group. */
+  'raft.status': { params: Record<string, never>; result: RaftStatus };
   'raft.transfer': { params: { to?: string }; result: null };
   /** Hands the lead on, stops serving; guests go on. */
   'agent.stop': { params: Record<string, never>; result: null };
@@ -106,6 +126,39 @@ export interface ApiMethods {
     params: { job: number; entry: number | null; moment: 'before' | 'during' | 'after' };
     result: { seen: readonly string[] };
   };
+}
+
+export interface RecoverLook {
+  readonly cluster_name: string;
+  /** Of this node. */
+  readonly name: string;
+  /** Why it may not be recovered here, and what to do instead; null: it may. */
+  readonly refusal: string | null;
+  readonly next: string;
+  /** Where this host's log ends; `time` in Unix seconds, null: of a command that is in the log no more. */
+  readonly last: { readonly index: number; readonly term: number; readonly time: number | null };
+  readonly commit: number;
+  /** This one first. `silent_since` in Unix seconds, null: it answers, or was not heard since this agent started. */
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly voter: boolean;
+    readonly answers: boolean;
+    readonly silent_since: number | null;
+    readonly last_index: number | null;
+  }[];
+  /** Jobs that have not ended. */
+  readonly jobs: readonly number[];
+  readonly instances: readonly { readonly name: string; readonly node: string; readonly guarded: boolean }[];
+  /** After an earlier recovery: nodes not seen since. */
+  readonly unseen: readonly { readonly name: string; readonly word: boolean }[];
+}
+
+export interface RaftStatus {
+  readonly leader: string;
+  readonly term: number;
+  /** What the choice of voters lacks or waits for; '' when all is as it should be. */
+  readonly waits_for: string;
+  readonly members: readonly MemberStanding[];
 }
 
 export interface ClusterInitParams {

@@ -28,7 +28,7 @@ export function hypervisorOf(drivers: Drivers, name: string): HypervisorDriver {
   );
 }
 
-export function storageOf(drivers: Drivers, template: string): StorageDriver {
+export function storageOf(drivers: Pick<Drivers, 'storage'>, template: string): StorageDriver {
   const driver = drivers.storage.get(template);
   if (driver) return driver;
   throw new DriverError(

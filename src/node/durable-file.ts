@@ -3,8 +3,8 @@
  * after it. A reader sees the old content or the new, never a part.
  */
 import { randomBytes } from 'node:crypto';
-import { open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { cp, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
 export async function syncDirectory(path: string): Promise<void> {
   const handle = await open(path, 'r');
@@ -52,4 +52,20 @@ export async function readJson(path: string): Promise<unknown> {
 export async function removeDurable(path: string): Promise<void> {
   await rm(path, { force: true, recursive: true });
   await syncDirectory(dirname(path));
+}
+
+/** Copies those of `names` that exist in `from`, with all that is in them, into a new directory `to`. Durable when it resolves. */
+export async function copyDurable(from: string, names: readonly string[], to: string): Promise<void> {
+  await mkdir(to, { mode: 0o700 });
+  const present = new Set(await readdir(from));
+  for (const name of names) {
+    if (present.has(name))
+      await cp(join(from, name), join(to, name), { recursive: true, errorOnExist: true });
+  }
+  for (const entry of await readdir(to, { recursive: true, withFileTypes: true })) {
+    // A directory is synced like a file.
+    if (entry.isFile() || entry.isDirectory()) await syncDirectory(join(entry.parentPath, entry.name));
+  }
+  await syncDirectory(to);
+  await syncDirectory(dirname(to));
 }

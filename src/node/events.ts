@@ -19,6 +19,7 @@ export interface EventLog {
 
 function describeNode(node: Node, before: Node | undefined): string | null {
   if (!before) return `joined as member ${node.member}`;
+  if (before.member !== node.member) return `begins anew as member ${node.member}, was ${before.member}`;
   if (before.health !== node.health) return `${node.health}: ${node.health_reason}`;
   if (before.boot !== node.boot) return `is in boot ${node.boot}`;
   for (const flag of ['offline', 'drained', 'master_capable', 'vm_capable'] as const) {

@@ -19,6 +19,8 @@ interface Rig {
   readonly guests: Map<string, FakeGuest>;
   readonly owners: Map<string, { node: string; boot: number; epoch: number }>;
   readonly acts: string[];
+  /** How often the guests were listed. */
+  looks: number;
   /** Guests whose pause (or stop, or the listing of all: `list`) never answers. */
   readonly hung: Set<string>;
   readonly unprotected: Set<string>;
@@ -42,12 +44,13 @@ function createRig(): Rig {
   const acts: string[] = [];
   const driver: Partial<HypervisorDriver> = {
     name: 'fake',
-    list: () =>
-      rig.hung.has('list')
-        ? never
-        : Promise.resolve(
-            [...guests].map(([name, guest]) => ({ name, ...guest, memory_mib: 1, vcpus: 1, pid: 1 })),
-          ),
+    list() {
+      rig.looks += 1;
+      if (rig.hung.has('list')) return never;
+      return Promise.resolve(
+        [...guests].map(([name, guest]) => ({ name, ...guest, memory_mib: 1, vcpus: 1, pid: 1 })),
+      );
+    },
     async stop(name) {
       acts.push(`stop ${name}`);
       if (rig.hung.has(`stop ${name}`)) return never;
@@ -66,7 +69,14 @@ function createRig(): Rig {
       guests.get(name)!.state = 'running';
     },
   };
+  let listed: { readonly text: string; readonly owners: readonly unknown[] } = { text: '', owners: [] };
   const state = {
+    /** As the state does it: the same array until something changes. */
+    list() {
+      const text = JSON.stringify([...rig.owners]);
+      if (text !== listed.text) listed = { text, owners: [...rig.owners] };
+      return listed.owners;
+    },
     get(table: string, key: string) {
       const owner = rig.owners.get(key);
       if (table === 'instances') return owner ? ({ uuid: key, owner } as Partial<Instance>) : undefined;
@@ -78,6 +88,7 @@ function createRig(): Rig {
     guests,
     owners: new Map(),
     acts,
+    looks: 0,
     hung: new Set(),
     unprotected: new Set(),
     stage: 'ok',
@@ -272,4 +283,32 @@ test('a listing that hangs is given up, and looked at again', async () => {
   rig.hung.delete('list');
   await rig.env.advance(4_000);
   assert.deepEqual(rig.acts, ['pause web', 'keeper web true']);
+});
+
+test('a wake that brings nothing new waits for the next look; one that does is answered at once', async () => {
+  const rig = createRig();
+  add(rig, 'web');
+  const guard = rig.start();
+  await rig.env.advance(0);
+  const first = rig.looks;
+  for (let wakes = 0; wakes < 20; wakes += 1) {
+    guard.wake();
+    await rig.env.advance(10);
+  }
+  assert.equal(rig.looks, first);
+  await rig.env.advance(1_000);
+  assert.equal(rig.looks, first + 1, 'the look of every second is put off by no wake');
+
+  rig.refusal = 'the index of the lease is not applied yet';
+  guard.wake();
+  await rig.env.advance(0);
+  assert.equal(rig.looks, first + 2);
+  rig.refusal = null;
+  guard.wake();
+  await rig.env.advance(0);
+  assert.equal(rig.looks, first + 3);
+  rig.owners.set('u-web', { node: 'n2', boot: 1, epoch: 4 });
+  guard.wake();
+  await rig.env.advance(0);
+  assert.deepEqual(rig.acts, ['stop web', 'cleanup web'], 'taken over');
 });

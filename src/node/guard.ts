@@ -49,6 +49,14 @@ const alert_tick_ms = 50;
 /** Between two looks at a guest with which something failed. */
 const retry_ms = 250;
 
+/** What a look decides by, besides the guests themselves. */
+interface Grounds {
+  readonly stage: LeaseStage;
+  readonly may_start: boolean;
+  /** The same array until an instance changes. */
+  readonly instances: readonly Instance[];
+}
+
 interface Found {
   readonly driver: HypervisorDriver;
   readonly guest: GuestInfo;
@@ -65,6 +73,8 @@ export function createGuard(deps: GuardDeps): Guard {
   let acting = false;
   let again = false;
   let failed = false;
+  /** Of the look begun last; null: before the first. */
+  let seen: Grounds | null = null;
 
   const ours = (guest: GuestInfo): Instance | null => {
     const instance = state.get('instances', guest.uuid);
@@ -185,8 +195,27 @@ export function createGuard(deps: GuardDeps): Guard {
     adopted = true;
   }
 
+  const grounds = (): Grounds => ({
+    stage: deps.stage(),
+    may_start: deps.mayStart() === null,
+    instances: state.list('instances'),
+  });
+
+  /** A look now could only find what the next one finds anyway: guests that began or ended by themselves. */
+  function nothingNew(): boolean {
+    if (seen === null || failed || again || paused.size > 0) return false;
+    const now = grounds();
+    return (
+      now.stage === 'ok' &&
+      seen.stage === 'ok' &&
+      now.may_start === seen.may_start &&
+      now.instances === seen.instances
+    );
+  }
+
   async function once(): Promise<void> {
     failed = false;
+    seen = grounds();
     const found = await guests();
     adoptPaused(found);
     const stage = deps.stage();
@@ -226,7 +255,10 @@ export function createGuard(deps: GuardDeps): Guard {
   run();
 
   return {
-    wake: run,
+    /** Comes with every renewal and every entry applied: mostly nothing that matters here has changed. */
+    wake() {
+      if (!nothingNew()) run();
+    },
     stop() {
       stopped = true;
       cancel();

@@ -3,8 +3,10 @@
  * conditional entries and jobs. It never acts twice for the same thing: every repair job's request id names the
  * instance, its epoch and the attempt, and the state refuses a second one.
  */
+
+import { unseenNodes } from '../config/apply-recover.ts';
 import type { Command } from '../config/commands.ts';
-import { jobKey } from '../config/keys.ts';
+import { jobKey, meta_key } from '../config/keys.ts';
 import type { Cluster, Evidence } from '../config/model.ts';
 import { type Attempts, type AttemptsView, failuresOf, retryDelayMs, tendAttempts } from './ha/attempts.ts';
 import { decide, evidenceFor, type HaMemory, type HaWorld, no_memory, observe } from './ha/decide.ts';
@@ -59,6 +61,7 @@ export function createHaLoop(deps: HaLoopDeps): HaLoop {
       instances: state.list('instances'),
       disks: state.list('disks'),
       heard: granter.heard(),
+      unseen: unseen(),
       live: granter.live(),
       busy: jobs.busy(),
       job_ended_at_ms: jobs.look(now_ms),
@@ -149,6 +152,7 @@ export function createHaLoop(deps: HaLoopDeps): HaLoop {
         throw new Error(`unknown action ${JSON.stringify(action satisfies never)}`);
     }
   }
+  const unseen = () => unseenNodes(state.get('meta', meta_key)?.recovery);
   const nameOf = (uuid: string) => state.get('instances', uuid)?.name ?? uuid;
   const nodeName = (uuid: string) => state.get('nodes', uuid)?.name ?? uuid;
 
@@ -167,6 +171,11 @@ export function createHaLoop(deps: HaLoopDeps): HaLoop {
     for (const [uuid, heard] of granter.heard()) {
       const node = state.get('nodes', uuid);
       if (stopped) return;
+      if (node && heard.heard_at_ms !== null && unseen().has(uuid)) {
+        await attempt(`first sight of ${node.name}`, async () => {
+          await deps.propose({ type: 'node-seen', time: env.wall_s(), uuid });
+        });
+      }
       if (!node || heard.boot <= node.boot) continue;
       await attempt(`boot of ${node.name}`, async () => {
         await deps.propose({ type: 'node-boot', time: env.wall_s(), uuid, boot: heard.boot });
@@ -227,6 +236,7 @@ export function createHaLoop(deps: HaLoopDeps): HaLoop {
         ha: cluster.ha,
         nodes: state.list('nodes'),
         heard: granter.heard(),
+        unseen: unseen(),
       };
       return evidenceFor(seen, node_uuid);
     },

@@ -64,6 +64,8 @@ export interface HaView {
   readonly nodes: readonly Node[];
   readonly instances: readonly Instance[];
   readonly heard: ReadonlyMap<string, HeardNode>;
+  /** uuids of nodes not seen since the cluster was recovered, and whether an operator says that they are off; absent: none. */
+  readonly unseen?: ReadonlyMap<string, boolean>;
   readonly live: ReadonlyMap<string, LiveNode>;
   /** Instances with a repair job or any other job that holds their lock. */
   readonly busy: ReadonlySet<string>;

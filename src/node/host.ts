@@ -4,7 +4,7 @@
  */
 import type { LogDisk } from '../consensus/types.ts';
 import type { Image } from './image.ts';
-import type { Mesh } from './mesh-types.ts';
+import type { Mesh, MeshCluster } from './mesh-types.ts';
 
 /** Small JSON values by name, each written whole and durable when the promise resolves. */
 export interface Records {
@@ -45,6 +45,8 @@ export interface Host {
   openJournalRecords(): Promise<Records>;
   /** Log, state and journal of an earlier membership: gone, durably, before another begins. */
   wipe(): Promise<void>;
+  /** The log alone, before this host goes on under a new member number. */
+  wipeLog(): Promise<void>;
   /** @param self_member 0 while in no cluster; it then listens nowhere. */
-  openMesh(self_member: number): Promise<Mesh>;
+  openMesh(self_member: number, cluster?: MeshCluster): Promise<Mesh>;
 }

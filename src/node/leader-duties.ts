@@ -5,6 +5,7 @@
  */
 import type { Command } from '../config/commands.ts';
 import { default_ha } from '../config/defaults.ts';
+import { meta_key } from '../config/keys.ts';
 import type { Evidence } from '../config/model.ts';
 import type { ReplicaApi } from '../consensus/api.ts';
 import { createJobEngine } from '../ops/engine.ts';
@@ -17,6 +18,8 @@ import type { Machine } from './machine.ts';
 import type { Mesh } from './mesh-types.ts';
 import { createOpsPorts, proposeCommand } from './ops-ports.ts';
 import type { Env } from './real-env.ts';
+import { holdsLeases } from './recover-hold.ts';
+import type { MemberStanding } from './voters/standing.ts';
 import { createVoterTender } from './voters/tender.ts';
 import { voterNodes } from './voters/voter-nodes.ts';
 
@@ -29,6 +32,7 @@ export interface LeaderDuties {
   evidence(node_uuid: string): Evidence | null;
   /** What the choice of voters waits for or lacks, in words; '' when all is as it should be. */
   votersReason(): string;
+  standings(): readonly MemberStanding[];
   propose(command: Command): Promise<{ index: number; value: unknown }>;
   /** Entries were applied. */
   wake(): void;
@@ -41,6 +45,8 @@ export interface LeaderDutiesDeps {
   readonly replica: ReplicaApi;
   readonly mesh: Mesh;
   readonly self_member: number;
+  /** Since when this agent's mesh listens, on its own clock. */
+  readonly mesh_since_ms: number;
   /** A member was taken out of the Raft group: tell it while it may still hear. */
   memberRemoved(member: number): Promise<void>;
   /** Tests only; null in a real agent. */
@@ -60,6 +66,10 @@ export function startLeaderDuties(deps: LeaderDutiesDeps, term: number): LeaderD
     applied: () => replica.status().applied,
     ha: () => state.get('cluster', 'cluster')?.ha ?? default_ha,
     loggedBoot: (uuid) => state.get('nodes', uuid)?.boot ?? null,
+    hold: () => {
+      const { ha: params } = state.get('cluster', 'cluster') ?? { ha: default_ha };
+      return holdsLeases(state.get('meta', meta_key)?.recovery, params, env.now_ms() - deps.mesh_since_ms);
+    },
     log: env.log,
   });
   const propose = (command: Command) => {
@@ -77,6 +87,11 @@ export function startLeaderDuties(deps: LeaderDutiesDeps, term: number): LeaderD
     isUp: (member) => mesh.isUp(member),
     nodes: () => voterNodes(state),
     candidatePoolSize: () => state.get('cluster', 'cluster')?.candidate_pool_size ?? 5,
+    async renew(member) {
+      const node = state.list('nodes').find((one) => one.member === member);
+      if (node === undefined) return;
+      await propose({ type: 'node-renew', time: env.wall_s(), uuid: node.uuid, if_member: member });
+    },
     leaseMs: () => (state.get('cluster', 'cluster')?.ha ?? default_ha).lease_ms,
   });
   const unwatch = machine.onChanges((_index, changes) => {
@@ -115,6 +130,7 @@ export function startLeaderDuties(deps: LeaderDutiesDeps, term: number): LeaderD
     live: () => granter.live(),
     evidence: (uuid) => ha.evidence(uuid),
     votersReason: () => voters.reason(),
+    standings: () => voters.standings(),
     propose,
     wake() {
       if (stopped) return;

@@ -15,16 +15,16 @@ function createRig() {
     /** Leads for so long from now on; null: not. */
     leads_ms: null as number | null,
     params: ip as MasterIpParams | null,
-    start: () => Promise.resolve(),
+    start: (_signal?: AbortSignal) => Promise.resolve(),
     stop: () => Promise.resolve(),
     keeper: () => Promise.resolve(),
   };
   const role = createMasterRole({
     env,
     driver: {
-      start: (params) => {
+      start: (params, signal) => {
         acts.push(`start ${params.ip}`);
-        return rig.start();
+        return rig.start(signal);
       },
       stop: (params) => {
         acts.push(`stop ${params.ip}`);
@@ -74,6 +74,32 @@ test('no deadline is extended when no quorum round extends it', async () => {
   rig.acts.length = 0;
   await rig.env.advance(3_000);
   assert.deepEqual(rig.acts, ['let go', 'stop 192.0.2.1', 'keeper 0']);
+  await rig.role.close();
+});
+
+test('the lead lost while start hangs: the script is ended and the address taken down at once', async () => {
+  const rig = createRig();
+  rig.start = (signal) =>
+    new Promise((_, reject) => {
+      signal?.addEventListener('abort', () => reject(new Error('ended')));
+    });
+  rig.leads_ms = 2_000;
+  rig.role.wake();
+  await rig.env.advance(0);
+  rig.acts.length = 0;
+  rig.role.wake();
+  await rig.env.advance(0);
+  assert.deepEqual(rig.acts, [], 'as long as it leads the script has its time');
+  rig.leads_ms = null;
+  rig.role.wake();
+  await rig.env.advance(0);
+  assert.deepEqual(rig.acts, ['stop 192.0.2.1', 'keeper 0']);
+  assert.equal(rig.role.trouble(), '', 'it is no fault of the script');
+  rig.start = () => Promise.resolve();
+  rig.leads_ms = 2_000;
+  rig.role.wake();
+  await rig.env.advance(0);
+  assert.ok(rig.role.held(), 'and nothing delays the next time');
   await rig.role.close();
 });
 

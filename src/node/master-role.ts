@@ -52,6 +52,8 @@ export function createMasterRole(deps: MasterRoleDeps): MasterRole {
   let again = false;
   let retry_at_ms = 0;
   let retry_ms = first_retry_ms;
+  /** A start under way: it must not keep the address up beside the next leader's, however long its script hangs. */
+  let starting: { readonly params: MasterIpParams; readonly abort: AbortController } | null = null;
   /** A stop that failed and must succeed first. */
   let pending_stop: MasterIpParams | null = null;
 
@@ -101,16 +103,25 @@ export function createMasterRole(deps: MasterRoleDeps): MasterRole {
       return;
     }
     up = params;
+    const abort = new AbortController();
+    starting = { params, abort };
     try {
-      await driver.start(params);
+      await driver.start(params, abort.signal);
       retry_ms = first_retry_ms;
       start_trouble = '';
     } catch (error) {
+      if (abort.signal.aborted) {
+        await takeDown(params);
+        again = true;
+        return;
+      }
       start_trouble = `the master IP's start script failed: ${(error as Error).message}`;
       env.log('error', start_trouble);
       tryLater();
       await takeDown(params);
       return;
+    } finally {
+      starting = null;
     }
     if (up !== params) {
       // The keeper let go of the address while the script was at it: which of them came last, nobody knows.
@@ -137,6 +148,7 @@ export function createMasterRole(deps: MasterRoleDeps): MasterRole {
   function wake(): void {
     if (busy) {
       again = true;
+      if (starting !== null && !same(starting.params, wanted())) starting.abort.abort();
       return;
     }
     if (same(up, wanted()) && !pending_stop) return;
@@ -172,6 +184,7 @@ export function createMasterRole(deps: MasterRoleDeps): MasterRole {
     async close() {
       closing = true;
       cancel_timer();
+      starting?.abort.abort();
       while (busy) await busy;
       wake();
       if (busy) await busy;

@@ -5,7 +5,7 @@
 import type { StateView } from '../config/api.ts';
 import type { Command } from '../config/commands.ts';
 import { default_ha } from '../config/defaults.ts';
-import { jobKey, meta_key } from '../config/keys.ts';
+import { meta_key } from '../config/keys.ts';
 import type { HaParams, OpInput } from '../config/model.ts';
 import type { ReplicaApi } from '../consensus/api.ts';
 import { openReplica } from '../consensus/index.ts';
@@ -16,6 +16,7 @@ import { createStepServer, type StepCall } from './actions/index.ts';
 import { verifyReport } from './actions/node.ts';
 import type { ActionWorld } from './actions/types.ts';
 import type { AgentOptions } from './agent-options.ts';
+import type { RaftStatus, RecoverLook } from './api-types.ts';
 import { serveConsoles } from './console-server.ts';
 import type { CrashPoint } from './crash-point.ts';
 import { isDestroyed } from './destroyed.ts';
@@ -29,14 +30,19 @@ import type { Host } from './host.ts';
 import { admitJoiner, joinIsOpen } from './join-server.ts';
 import { openJournal } from './journal.ts';
 import type { KeeperClient } from './keeper-client.ts';
+import { lagsOf } from './lags.ts';
 import { createLeaderClient, type LeaderClient } from './leader-client.ts';
 import { type LeaderDuties, startLeaderDuties } from './leader-duties.ts';
 import { createLeaseLoop, type LeaseLoop } from './lease-loop.ts';
+import { createLeftovers } from './leftovers.ts';
 import type { HostDrivers } from './make-drivers.ts';
 import { createMasterRole, type MasterRole } from './master-role.ts';
 import type { MemberFile } from './member-file.ts';
-import type { Mesh, MeshPeer } from './mesh-types.ts';
+import type { ClusterGeneration, Mesh, MeshPeer } from './mesh-types.ts';
 import type { Env } from './real-env.ts';
+import { serveSurvey } from './recover-survey.ts';
+import { watchLog } from './recover-watch.ts';
+import { beginAnew, watchOwnNumber } from './renewal.ts';
 import { openStores } from './storage-fault.ts';
 import { tellRemoved } from './tell-removed.ts';
 
@@ -57,12 +63,16 @@ export interface Member {
   /** Tests only; null in a real agent. */
   readonly crash: CrashPoint | null;
   liveNodes(): ReadonlyMap<string, LiveNode>;
+  /** How many committed entries each member lacked when the leader last heard of it; by member number. */
+  lags(): ReadonlyMap<number, number>;
   /** Resolves when this replica has applied an index that the leader confirmed after the call. `with_live`: brings what the nodes reported last, too. */
   readBarrier(timeout_ms: number, with_live: boolean): Promise<void>;
   /** When something was last applied or confirmed (own clock). */
   appliedAt(): number;
   onApplied(handler: () => void): () => void;
   stateHash(): { readonly index: number; readonly hash: string };
+  /** Whether the cluster may be recovered from this host, and what would be lost (docs/recover.md). */
+  surveyRecovery(): Promise<RecoverLook>;
   /** Before leaving the cluster for good: nothing is begun here any more, and no step's program runs. */
   retire(reason: string): Promise<void>;
   close(hand_over: boolean): Promise<void>;
@@ -82,6 +92,10 @@ export interface MemberDeps {
   readonly setImageAside?: () => Promise<void>;
   /** This host was removed from the cluster, or the cluster is no more. */
   left(reason: string): void;
+  /** This life of the agent is to end and another to begin; the guests go on. */
+  restart(reason: string): void;
+  /** Absent: that a later generation of the cluster was heard of is only logged. Called each time. */
+  superseded?(theirs: ClusterGeneration): void;
 }
 
 /** @throws an error with code `invalid` that names the parameter, its value and what was expected. */
@@ -100,11 +114,27 @@ class NotLeader extends Error {
 }
 
 export async function startMember(deps: MemberDeps): Promise<Member> {
-  const { options, env, host, keeper, drivers, file } = deps;
-  const { machine, log } = await openStores({ host, env, setImageAside: deps.setImageAside });
+  const { options, env, host, keeper, drivers } = deps;
+  const file = await beginAnew(host, deps.file);
+  const opened = await openStores({ host, env, setImageAside: deps.setImageAside });
+  const { machine } = opened;
+  const { log, last } = watchLog(opened.log);
   const { state } = machine;
   const journal = await openJournal(await host.openJournalRecords());
-  const mesh = await host.openMesh(file.member);
+  const mesh = await host.openMesh(file.member, {
+    own() {
+      const recovery = state.get('meta', meta_key)?.recovery;
+      const recovered_by = recovery ? (state.get('nodes', recovery.node)?.name ?? '') : '';
+      return { generation: file.generation, recovered_s: Math.floor(recovery?.time ?? 0), recovered_by };
+    },
+    other(from, theirs) {
+      const later = theirs.generation > file.generation;
+      const fields = { member: from, theirs: theirs.generation, own: file.generation };
+      if (later) env.log('error', 'a member of a later generation of the cluster was heard', fields);
+      else env.log('debug', 'a member of an earlier generation of the cluster is not let in', fields);
+      if (later) deps.superseded?.(theirs);
+    },
+  });
 
   const peers = (): readonly MeshPeer[] => {
     const nodes = state.list('nodes');
@@ -116,12 +146,16 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
     // Before the first entries arrive, the file written when joining says who the others are.
     return known.length > 0 ? known : file.peers;
   };
+  const mesh_since_ms = env.now_ms();
   mesh.setPeers(peers());
 
   const replica = await openReplica(
     { id: file.member, timing: options.timing },
     { log, machine, transport: mesh.raft, env },
   );
+  const surveyRecovery = serveSurvey({ env, mesh, replica, state, file, last });
+  const leftovers = createLeftovers({ env, journal, state, drivers });
+  const own_number = watchOwnNumber({ env, host, mesh, replica, state, file, peers, restart: deps.restart });
   const leader = createLeaderClient({
     mesh,
     replica,
@@ -139,6 +173,7 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
   const applied_handlers = new Set<() => void>();
   let applied_at_ms = env.now_ms();
   let live_from_leader: ReadonlyMap<string, LiveNode> = new Map();
+  let lags_from_leader: ReadonlyMap<number, number> = new Map();
   let duties: LeaderDuties | null = null;
   let closing = false;
   let guard: Guard | null = null;
@@ -281,6 +316,7 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
           replica,
           mesh,
           self_member: file.member,
+          mesh_since_ms,
           memberRemoved: (member) => tellRemoved({ env, mesh }, member),
           crash: deps.crash,
         },
@@ -316,21 +352,16 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
       if (change.table === 'nodes') nodes_changed = true;
       if (change.table === 'cluster') master.wake();
     }
-    if (nodes_changed) mesh.setPeers(peers());
+    if (nodes_changed) {
+      mesh.setPeers(peers());
+      own_number.wake();
+    }
     duties?.wake();
     guard?.wake();
     steps.wake();
     for (const handler of applied_handlers) handler();
     endWithCluster();
-    const next_job = state.get('meta', meta_key)?.next_job ?? 1;
-    for (const job of journal.jobs()) {
-      const recorded = state.get('jobs', jobKey(job));
-      // After a start the log is replayed: a job that this replica has not heard of yet is not over.
-      if (recorded ? recorded.end_timestamp === null : job >= next_job) continue;
-      journal
-        .forget(job)
-        .catch((error: Error) => env.fatal(`the step journal cannot be written: ${error.message}`, error));
-    }
+    leftovers.tidy();
   });
 
   const liveRows = () => [...(duties?.live() ?? new Map<string, LiveNode>())];
@@ -339,7 +370,11 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
     const { with_live } = params as { with_live: boolean };
     led();
     const { index } = await replica.readIndex();
-    return { index, live: with_live ? liveRows() : null };
+    return {
+      index,
+      live: with_live ? liveRows() : null,
+      lags: with_live ? [...lagsOf(replica.status().commit, replica.progress())] : [],
+    };
   });
   mesh.handle('lead.propose', (_from, params) => led().propose((params as { command: Command }).command));
   mesh.handle('lead.submit', async (_from, params) => {
@@ -363,6 +398,15 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
   mesh.handle('lead.why', async (_from, params) => ({
     why: led().engine.why((params as { job: number }).job),
   }));
+  mesh.handle('lead.standings', async () => {
+    const { term, standings, votersReason } = led();
+    return {
+      term,
+      leader: nodeName(file.node_uuid),
+      waits_for: votersReason(),
+      members: standings(),
+    } satisfies RaftStatus;
+  });
   mesh.handle('lead.transfer', async (_from, params) => {
     const { to } = params as { to: number | null };
     led();
@@ -434,11 +478,15 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
     opcodeNames: [...opcodes.keys()],
     crash: deps.crash,
     liveNodes: () => (duties ? duties.live() : live_from_leader),
+    lags: () => (duties ? lagsOf(replica.status().commit, replica.progress()) : lags_from_leader),
     async readBarrier(timeout_ms, with_live) {
       const answer = (await leader.call('lead.read', { with_live }, { timeout_ms, repeat: true })) as {
         index: number;
         live: [string, LiveNode][] | null;
+        // Not from a leader of an older version.
+        lags?: [number, number][];
       };
+      if (answer.lags) lags_from_leader = new Map(answer.lags);
       if (answer.live) live_from_leader = new Map(answer.live);
       await replica.waitApplied(answer.index, timeout_ms);
       applied_at_ms = env.now_ms();
@@ -448,8 +496,10 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
       applied_handlers.add(handler);
       return () => applied_handlers.delete(handler);
     },
+    surveyRecovery,
     stateHash: () => ({ index: state.index, hash: state.hash() }),
     async retire(reason) {
+      await own_number.stop();
       guard?.stop();
       await steps.close(reason);
     },
@@ -465,10 +515,13 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
       }
       closing = true;
       unwatch();
+      const written = own_number.stop();
+      leftovers.stop();
       tendRole();
       await master.close();
       lease.stop();
       guard?.stop();
+      await written;
       await replica.close();
       await mesh.close();
       await machine.close();

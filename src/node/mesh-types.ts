@@ -10,6 +10,21 @@ export interface MeshPeer {
   readonly addresses: readonly string[];
 }
 
+/** Which life of its cluster a host is a member of: `cluster recover` begins a new one (docs/recover.md). */
+export interface ClusterGeneration {
+  readonly generation: number;
+  /** When and on which node this generation began, in whole Unix seconds; 0 and '': with the founding, or not known here. */
+  readonly recovered_s: number;
+  readonly recovered_by: string;
+}
+
+/** What a mesh says of its cluster in every greeting, and whom it tells of a peer that says something else. */
+export interface MeshCluster {
+  own(): ClusterGeneration;
+  /** `member` greeted from another generation: nothing else passes between the two. */
+  other(member: number, theirs: ClusterGeneration): void;
+}
+
 export interface Mesh {
   readonly peer_id: string;
   /** Multiaddrs it listens on, without the peer id. */

@@ -14,6 +14,8 @@ export interface QueryWorld {
   readonly state: StateView;
   /** By node uuid; missing when the leader has not heard it. */
   readonly live: ReadonlyMap<string, LiveNode>;
+  /** Committed entries that a member lacks, by member number; absent: nobody asked the leader. */
+  readonly lags?: ReadonlyMap<number, number>;
   /** Member number of the leader; 0 when unknown. */
   readonly leader: number;
   /** Members that vote. */
@@ -178,6 +180,7 @@ function nodeRow(world: QueryWorld, node: Node): Row {
     health_since: node.health_since,
     health_reason: node.health_reason,
     boot: node.boot,
+    lag: world.lags?.get(node.member) ?? null,
     heard_ms: live ? Math.round(live.age_ms) : null,
     protection: 'time only',
     mtotal: live?.total_memory_mib ?? null,

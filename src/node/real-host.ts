@@ -31,13 +31,15 @@ export function createRealHost(options: AgentOptions, identity: Identity, env: E
     async wipe() {
       for (const name of stores) await removeDurable(at(name));
     },
-    openMesh: (self_member) =>
+    wipeLog: () => removeDurable(at('log')),
+    openMesh: (self_member, cluster) =>
       createMesh({
         private_key: identity.private_key,
         self_member,
         listen: self_member === 0 ? [] : options.listen,
         env,
         generation: meshGeneration(env),
+        ...(cluster && { cluster }),
       }),
   };
 }

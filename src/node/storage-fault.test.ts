@@ -90,7 +90,7 @@ test('a damaged image: marked first, set aside with the log, and a listener ever
   assert.deepEqual(host.aside, ['faulty-1'], 'the mark was there before');
   assert.match(
     host.complaints.join(),
-    /the storage of this host is damaged: state image: .*skein node remove/,
+    /the storage of this host is damaged: state image: .*skein raft status/,
   );
   const second = await found(host.deps);
   assert.deepEqual(second.initial.fault, first.initial.fault);
@@ -149,10 +149,10 @@ test('what a status says', () => {
     );
   assert.deepEqual(of(1, 1), []);
   assert.deepEqual(of(3, 1, 3), [
-    'the storage of this host (n3) is damaged: bit rot. It follows, but neither votes nor counts until it is added ' +
-      'anew: skein node remove n3 on another node, then skein join TOKEN here (a token: skein node add)',
+    'the storage of this host (n3) is damaged: bit rot. It follows, but neither votes nor counts until it has begun ' +
+      'anew under a new member number, which a leader sees to by itself: skein raft status',
   ]);
-  assert.match(of(1, 1, 3).join(), /^the storage of node n3 is damaged: .*then skein join TOKEN there/);
+  assert.match(of(1, 1, 3).join(), /^the storage of node n3 is damaged: .*by itself/);
   assert.match(
     of(1, 0, 3)[1] ?? '',
     /^no leader is known: of 3 voters 1 have .* 2 of the 2 that are sound must be up/,

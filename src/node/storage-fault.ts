@@ -10,6 +10,7 @@ import {
   type DiskLogStore,
   describeFault,
   LogMissingError,
+  log_room_bytes,
   openLogStore,
   setLogAside,
 } from '../consensus/index.ts';
@@ -33,7 +34,7 @@ export async function openStores(
   const disk = await deps.host.openLogDisk();
   const machine = await openImageOrNew(deps, disk);
   const warn = (message: string, fields: Record<string, unknown>) => env.log('warn', message, fields);
-  const open = () => openLogStore(disk, { warn });
+  const open = () => openLogStore(disk, { warn, room_bytes: log_room_bytes });
   const begunAnew = async (damage: Omit<Damage, 'offset' | 'index'>) => {
     await setLogAside(disk, { offset: 0, index: 0, ...damage });
     return open();
@@ -86,7 +87,7 @@ function isDamaged(error: unknown): error is ImageError {
 }
 
 const what_to_do =
-  'skein node remove NAME on another node, then skein join TOKEN here; a token: skein node add';
+  'nothing while a leader is there, it has this host begin anew by itself: skein raft status';
 
 /** What a status has to say of damaged storage, one line a member. */
 export function faultWarnings(
@@ -98,9 +99,8 @@ export function faultWarnings(
     const name = nodeName(of.id);
     const whose = of.id === id ? `the storage of this host (${name})` : `the storage of node ${name}`;
     return (
-      `${whose} is damaged: ${of.reason}. It follows, but neither votes nor counts until it is added anew: ` +
-      `skein node remove ${name} on ${of.id === id ? 'another node' : 'any other node'}, ` +
-      `then skein join TOKEN ${of.id === id ? 'here' : 'there'} (a token: skein node add)`
+      `${whose} is damaged: ${of.reason}. It follows, but neither votes nor counts until it has begun anew under a ` +
+      'new member number, which a leader sees to by itself: skein raft status'
     );
   });
   const { voters } = configuration;

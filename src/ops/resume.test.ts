@@ -122,6 +122,16 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
+    name: 'shutdown on a lost node',
+    op: { OP_ID: 'OP_INSTANCE_SHUTDOWN', instance_name: 'web' },
+    prepare: loseNode1,
+    check: (w) => {
+      const { node, epoch } = web(w)!.owner;
+      assert.deepEqual([web(w)?.admin_state, node, epoch], ['down', node_uuid(1), 2]);
+      assert.deepEqual(runsOn(w), [], 'the node ends the guest of the old epoch when it is back');
+    },
+  },
+  {
     name: 'modify',
     op: { OP_ID: 'OP_INSTANCE_SET_PARAMS', instance_name: 'web', beparams: { memory: '256m', vcpus: 2 } },
     prepare: withWeb(),

@@ -142,6 +142,7 @@ export function createSimHypervisor(deps: HypervisorDeps): HypervisorDriver {
           if (guest.monitor === 'running') guest.monitor = 'stopped';
         });
         world.marks.hit('guest paused');
+        world.watcher.harmed(kernel.host, name, 'paused');
       }),
     resume: (name) =>
       turns.take(name, async () => {

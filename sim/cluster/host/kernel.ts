@@ -26,7 +26,7 @@ export interface SimGuest {
 export class Kernel {
   readonly guests = new Map<string, SimGuest>();
   readonly #world: World;
-  readonly #host: string;
+  readonly host: string;
   #frozen = false;
   #holds_address = false;
   #next_pid = 100;
@@ -35,7 +35,8 @@ export class Kernel {
 
   constructor(world: World, host: string) {
     this.#world = world;
-    this.#host = host;
+    this.host = host;
+    world.watcher.leases.booted(host);
   }
 
   get holds_address(): boolean {
@@ -45,7 +46,7 @@ export class Kernel {
   setAddress(held: boolean): void {
     if (held === this.#holds_address) return;
     this.#holds_address = held;
-    this.#world.watcher.address(this.#host, held);
+    this.#world.watcher.address(this.host, held);
   }
 
   spawn(spec: ProcessSpec, guest: GuestSpec): SimGuest {
@@ -62,6 +63,7 @@ export class Kernel {
       waiting: [],
     };
     this.guests.set(spec.name, made);
+    this.#world.watcher.leases.started(this.host, guest.uuid, guest.epoch);
     return made;
   }
 
@@ -77,6 +79,7 @@ export class Kernel {
 
   setFrozen(guest: SimGuest, frozen: boolean): void {
     guest.frozen = frozen;
+    if (!frozen) this.#world.watcher.thawed(guest.guest.uuid, guest.guest.epoch);
     this.settle(guest);
     if (!frozen) for (const act of guest.waiting.splice(0)) act();
   }
@@ -119,7 +122,7 @@ export class Kernel {
     if (runs === guest.running) return;
     guest.running = runs;
     const { trace, time } = this.#world;
-    trace.add(time.now_ms, this.#host, `${runs ? 'runs' : 'halts'} ${guest.guest.name} ${guest.spec.tag}`);
-    this.#world.watcher.runs(this.#host, guest.guest.uuid, runs);
+    trace.add(time.now_ms, this.host, `${runs ? 'runs' : 'halts'} ${guest.guest.name} ${guest.spec.tag}`);
+    this.#world.watcher.runs(this.host, guest.guest.uuid, runs);
   }
 }

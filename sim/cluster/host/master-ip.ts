@@ -29,13 +29,18 @@ export class SimMasterIp {
     const knobs = this.#knobs;
     const kernel = this.#kernel;
     return {
-      async start() {
+      async start(_params, signal) {
         const hangs = knobs.chance(master_ip_hangs);
         const fails = knobs.chance(master_ip_fails);
         await proc.answer(knobs.range(2, 60), () => {
           if (!fails || knobs.chance(0.5)) kernel.setAddress(true);
         });
-        await proc.sleep(hangs ? script_timeout_ms : knobs.range(1, 40));
+        const rest_ms = hangs ? script_timeout_ms : knobs.range(1, 40);
+        const ended = new Promise<void>((resolve) => {
+          signal?.addEventListener('abort', () => resolve());
+        });
+        await Promise.race([proc.sleep(rest_ms), ended]);
+        if (signal?.aborted) throw new DriverError('failed', 'the master IP script was ended');
         if (hangs) throw new DriverError('timeout', 'the master IP script hangs');
         if (fails) throw new DriverError('failed', 'the master IP script failed');
       },

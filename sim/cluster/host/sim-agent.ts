@@ -26,6 +26,7 @@ export interface AgentDeps {
   readonly ip: string;
   readonly knobs: Knobs;
   readonly proc: SimProcess;
+  wall_offset_ms(): number;
   connect(): Promise<KeeperClient>;
   host(env: Env): Host;
   drivers(keeper: KeeperClient): HostDrivers;
@@ -76,8 +77,7 @@ export class SimAgent {
       this.#up = true;
     } catch (error) {
       if (deps.proc.ended) return;
-      // Nothing here breaks disks: what keeps an agent from starting is a bug.
-      deps.world.fail(`${deps.name}: the agent cannot start: ${(error as Error).stack}`);
+      this.#env.fatal('the agent cannot start', error);
     }
   }
 
@@ -134,6 +134,7 @@ export class SimAgent {
       version: '0.0.0-sim',
       crash: null,
       left: (reason) => void this.#leave(reason),
+      restart: () => this.#deps.exit(0),
     });
     this.#member = member;
     this.#methods = memberMethods(member);
@@ -172,7 +173,7 @@ export class SimAgent {
     const { proc, world, name, knobs } = this.#deps;
     return {
       now_ms: () => proc.now_ms(),
-      wall_s: () => begin_wall_s + world.time.now_ms / 1000,
+      wall_s: () => begin_wall_s + (world.time.now_ms + this.#deps.wall_offset_ms()) / 1000,
       after: (delay_ms, fn) => proc.after(delay_ms, fn),
       random: knobs.random,
       uuid: () => {
@@ -192,18 +193,35 @@ export class SimAgent {
       },
       fatal: (reason, cause) => {
         if (proc.ended) return;
-        // Nothing here breaks disks: whatever an agent calls fatal is a bug.
-        world.fail(`${name}: fatal: ${reason}${cause instanceof Error ? `\n${cause.stack}` : ''}`);
+        if (isOfDisk(cause)) {
+          world.marks.hit('agent ended for its disk');
+          world.trace.add(world.time.now_ms, name, `fatal: ${reason}`);
+        } else world.fail(`${name}: fatal: ${reason}${cause instanceof Error ? `\n${cause.stack}` : ''}`);
         this.#deps.exit(fatalStatus(cause));
       },
     };
   }
 
   #remark(message: string, fields: Record<string, unknown>): void {
-    const { marks } = this.#deps.world;
-    if (message === 'leader') marks.hit('new leader');
+    const { name, world } = this.#deps;
+    const { marks, watcher } = world;
+    if (message === 'role' && fields['role'] === 'leader' && fields['established'] === false)
+      watcher.leading(name, 'elected');
+    else if (message === 'leader') {
+      marks.hit('new leader');
+      watcher.leading(name, 'leads');
+    } else if (message === 'the lead is handed over') watcher.leading(name, 'hands-over');
+    else if (message === 'a snapshot was installed') marks.hit('snapshot installed');
+    else if (message.startsWith('the log is damaged')) marks.hit('storage found damaged');
     else if (message === 'repair') marks.hit('repair');
     else if (message === 'ending a guest' && String(fields['why']).includes('does not give it'))
       marks.hit('guest superseded');
   }
+}
+
+/** A disk that fails or is full is behind it: a fault of ours. Whatever else an agent calls fatal is a bug. */
+function isOfDisk(cause: unknown): boolean {
+  for (let at = cause; at instanceof Error; at = at.cause)
+    if ('code' in at && (at.code === 'EIO' || at.code === 'ENOSPC')) return true;
+  return false;
 }

@@ -7,7 +7,8 @@ import { diskError } from '../../../src/consensus/memory-disk.ts';
 import type { LogDisk, LogFile } from '../../../src/consensus/types.ts';
 
 const page_bytes = 4096;
-const zeros = Buffer.alloc(page_bytes);
+/** Longer than what is written at a time when room is set aside. */
+const zeros = Buffer.alloc(256 * page_bytes);
 
 /** Waits as the disk does; throws a disk's error. */
 export type DiskGate = (act: 'read' | 'write' | 'sync') => Promise<void> | undefined;
@@ -60,6 +61,17 @@ class Inode {
     this.#unsynced = [];
   }
 
+  /** A bit of that page, among the bytes that are not zero: blank sectors hold nothing. */
+  flip(page: number, at: number): void {
+    const before = this.pages.get(page);
+    if (before === undefined) return;
+    const filled = [...before.keys()].filter((index) => before[index] !== 0);
+    const index = filled[Math.floor(at * filled.length)] ?? 0;
+    const next = before.slice();
+    next[index] = next[index]! ^ (1 << (Math.floor(at * 8_191) % 8));
+    this.pages.set(page, next);
+  }
+
   read(): Uint8Array {
     const all = new Uint8Array(this.size);
     for (const [page, bytes] of this.pages) {
@@ -77,8 +89,8 @@ class Inode {
       const part = bytes.subarray(done, done + page_bytes - from);
       done += part.length;
       const before = this.pages.get(page);
-      undo.push(() => this.#put(page, before));
       if (before === undefined && zeros.subarray(0, part.length).equals(part)) continue;
+      undo.push(() => this.#put(page, before));
       // A new page each time: the old one is what a power cut brings back.
       const next = before === undefined ? new Uint8Array(page_bytes) : before.slice();
       next.set(part, from);
@@ -120,12 +132,21 @@ class Inode {
 export class SimDisk {
   #durable_names = new Map<string, Inode>();
   #names = new Map<string, Inode>();
+  /** Errors of the device: reads, writes and syncs fail while it is set. A fault. */
+  broken = false;
+  /** What all files may take together; null: as much as they like. A fault. */
+  room_bytes: number | null = null;
 
   /** Bytes of all files. */
   get used_bytes(): number {
     let used = 0;
     for (const inode of this.#names.values()) used += inode.size;
     return used;
+  }
+
+  #takeRoom(name: string, bytes: number): void {
+    if (this.room_bytes !== null && bytes > 0 && this.used_bytes + bytes > this.room_bytes)
+      throw diskError('ENOSPC', name);
   }
 
   wipe(): void {
@@ -143,7 +164,28 @@ export class SimDisk {
     this.#durable_names = new Map(names);
   }
 
-  open(gate: DiskGate): LogDisk {
+  /**
+   * One bit of what lies on the platter turns over, wherever something was written: `at` from 0 to 1 says where.
+   * Answers in which file; null: there is nothing.
+   */
+  rot(at: number): string | null {
+    const written = [...this.#names]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .flatMap(([name, inode]) =>
+        [...inode.pages.keys()].sort((a, b) => a - b).map((page) => ({ name, inode, page })),
+      );
+    const place = at * written.length;
+    const found = written[Math.floor(place)];
+    if (found === undefined) return null;
+    found.inode.flip(found.page, place % 1);
+    return found.name;
+  }
+
+  open(given: DiskGate): LogDisk {
+    const gate: DiskGate = async (act) => {
+      await given(act);
+      if (this.broken) throw diskError('EIO', act);
+    };
     const find = (name: string) => {
       const inode = this.#names.get(name);
       if (inode === undefined) throw diskError('ENOENT', name);
@@ -162,7 +204,7 @@ export class SimDisk {
         await gate('write');
         const inode = this.#names.get(name) ?? new Inode();
         this.#names.set(name, inode);
-        return file(inode, gate);
+        return file(inode, gate, (bytes) => this.#takeRoom(name, bytes));
       },
       rename: async (from, to) => {
         await gate('write');
@@ -182,11 +224,18 @@ export class SimDisk {
   }
 }
 
-function file(inode: Inode, gate: DiskGate): LogFile {
+/** What the caller may write over. Zeros are shared: a reserve file would cost each host as much as it holds. */
+function copyOf(bytes: Uint8Array): Uint8Array {
+  const same = zeros.subarray(0, bytes.length);
+  return same.equals(bytes) ? same : bytes.slice();
+}
+
+function file(inode: Inode, gate: DiskGate, takeRoom: (bytes: number) => void): LogFile {
   return {
     async write(offset, bytes) {
-      const copy = bytes.slice();
+      const copy = copyOf(bytes);
       await gate('write');
+      takeRoom(Math.max(0, offset + copy.length - inode.size));
       inode.apply({ type: 'write', offset, bytes: copy });
     },
     async truncate(size) {

@@ -6,8 +6,10 @@
 import type { Host } from '../../../src/node/host.ts';
 import type { Member } from '../../../src/node/member.ts';
 import { meshGeneration } from '../../../src/node/mesh-generation.ts';
+import type { Mesh } from '../../../src/node/mesh-types.ts';
 import type { Env } from '../../../src/node/real-env.ts';
 import type { Knobs } from '../../kit/knobs.ts';
+import type { Grant } from '../oracles-leases.ts';
 import type { World } from '../world.ts';
 import { Kernel } from './kernel.ts';
 import { SimMasterIp } from './master-ip.ts';
@@ -38,6 +40,8 @@ export class SimHost {
   readonly files = new Map<string, number>();
   /** Times as long as usual that its disk takes; a fault. */
   disk_slowness = 1;
+  /** By how much its wall clock is wrong; a fault. */
+  wall_offset_ms = 0;
   readonly #world: World;
   readonly #knobs: Knobs;
   readonly #clock: HostClock;
@@ -78,6 +82,11 @@ export class SimHost {
 
   get agent(): SimAgent | null {
     return this.#agent?.life ?? null;
+  }
+
+  /** All of it, or its agent, or its keeper. */
+  get stands_still(): boolean {
+    return this.#frozen || this.agent_frozen || (this.#keeper?.proc.frozen ?? false);
   }
 
   get agent_frozen(): boolean {
@@ -238,6 +247,7 @@ export class SimHost {
       ip: this.ip,
       knobs: this.#knobs,
       proc,
+      wall_offset_ms: () => this.wall_offset_ms,
       connect: () => keeper.connect(proc),
       host: (env) => this.#hostOf(proc, env),
       drivers: (client) =>
@@ -313,6 +323,10 @@ export class SimHost {
         this.image.wipe();
         this.journal.wipe();
       },
+      wipeLog: async () => {
+        await sync();
+        this.log_disk.wipe();
+      },
       openMesh: async (self_member) => {
         const addresses = self_member === 0 ? [] : [`/ip4/${this.ip}/tcp/1820`];
         const mesh = this.#world.links.network.createMesh({
@@ -323,8 +337,20 @@ export class SimHost {
           env,
         });
         this.#on_network = true;
+        this.#watchGrants(mesh);
         return mesh;
       },
+    };
+  }
+
+  /** What leaders grant is read off the wire, so that the keeper can be held to it. */
+  #watchGrants(mesh: Mesh): void {
+    const call = mesh.call.bind(mesh);
+    mesh.call = async (member, method, params, options) => {
+      const answer = await call(member, method, params, options);
+      if (method === 'lead.renew' || method === 'relay.renew')
+        this.#world.watcher.leases.granted(this.name, answer as Grant);
+      return answer;
     };
   }
 

@@ -168,6 +168,7 @@ export class SimKeeper {
       },
       setLease: (deadline_ms, guard_slack_ms, reset) =>
         send(() => {
+          this.#deps.world.watcher.leases.leased(this.#deps.host, deadline_ms);
           this.#lease = nextLease(keeper.now_ms(), this.#lease, { deadline_ms, guard_slack_ms, reset });
         }),
       async setMaster(deadline_ms, params) {
@@ -255,10 +256,12 @@ export class SimKeeper {
     );
     for (const name of actions.kill) {
       world.marks.hit('keeper killed');
+      world.watcher.harmed(kernel.host, name, 'killed');
       this.#kill(kernel.guests.get(name)!);
     }
     for (const name of actions.freeze) {
       world.marks.hit('keeper froze');
+      world.watcher.harmed(kernel.host, name, 'frozen');
       kernel.setFrozen(kernel.guests.get(name)!, true);
     }
     for (const name of actions.thaw) {

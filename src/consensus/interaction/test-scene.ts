@@ -121,6 +121,6 @@ export class Site {
 
 /** The leader's view of `id`: `probe 4`, state and match. */
 export function flow(cluster: TestCluster, leader: MemberId, id: MemberId): string {
-  const of = cluster.status(leader).progress.find((progress) => progress.id === id);
+  const of = cluster.progress(leader).find((progress) => progress.id === id);
   return of === undefined ? 'none' : `${of.state} ${of.match}`;
 }

@@ -80,7 +80,7 @@ async function held(
 export function createMasterIpDriver(options: MasterIpDriverOptions): MasterIpDriver {
   const builtin = options.builtin_script ?? fileURLToPath(new URL('./master-ip-setup', import.meta.url));
 
-  async function run(params: MasterIpParams, act: 'start' | 'stop'): Promise<void> {
+  async function run(params: MasterIpParams, act: 'start' | 'stop', signal?: AbortSignal): Promise<void> {
     const env = {
       PATH: default_path,
       MASTER_NETDEV: params.netdev,
@@ -89,7 +89,7 @@ export function createMasterIpDriver(options: MasterIpDriverOptions): MasterIpDr
       CLUSTER_IP_VERSION: String(params.family),
     };
     const script = params.script === '' ? builtin : params.script;
-    const { stderr } = await runCommand([script, act], { timeout_ms: options.timeout_ms, env });
+    const { stderr } = await runCommand([script, act], { timeout_ms: options.timeout_ms, env, signal });
     if (stderr.trim() !== '') options.onWarning?.(`${script} ${act}: ${stderr.trim()}`);
   }
 
@@ -108,10 +108,10 @@ export function createMasterIpDriver(options: MasterIpDriverOptions): MasterIpDr
   }
 
   return {
-    async start(params) {
+    async start(params, signal) {
       check(params);
       if (params.script === '') await requireProgram('ip');
-      await run(params, 'start');
+      await run(params, 'start', signal);
     },
 
     async stop(params) {

@@ -10,10 +10,10 @@
  * lost the lead) ends nothing, because the next leader joins the same act. It is ended when the log says that its step
  * is over, when its op is being undone here, and, if it writes disks, when the lease has run out.
  */
-import { stepKey } from '../../config/keys.ts';
+import { cluster_key, stepKey } from '../../config/keys.ts';
 import { DriverError } from '../../drivers/types.ts';
 import type { Progress, StepKey, VerbName } from '../../ops/types.ts';
-import type { Journal, Outcome } from '../journal.ts';
+import type { Journal, Outcome, Undo } from '../journal.ts';
 import { createDisk, removeDisk } from './disk.ts';
 import { cleanupInstance, createOs, resetInstance, startInstance, stopInstance } from './instance.ts';
 import { checkNode, delay, verifyNode } from './node.ts';
@@ -108,6 +108,14 @@ export function createStepServer(deps: StepServerDeps): StepServer {
     if (reason !== null) throw new StepRefused(reason);
   }
 
+  /** Kept with the key: when the job has ended the log has it no more. */
+  function undoOf({ job, op, step, undo }: StepKey): Undo | undefined {
+    const recorded = world.state.get('steps', stepKey(job, op, step));
+    const generation = world.state.get('cluster', cluster_key)?.generation;
+    if (undo || !recorded?.undo || generation === undefined) return undefined;
+    return { ...recorded.undo, generation };
+  }
+
   async function act(call: StepCall, ctx: ActionContext): Promise<Outcome> {
     try {
       // Its key was written, which may have taken long; the outcome is kept, so only what stays true is asked again.
@@ -144,7 +152,7 @@ export function createStepServer(deps: StepServerDeps): StepServer {
       }
       // No wait between the check and here: an undo that comes later finds the act among the running ones.
       const outcome = await acts.join(call.key, call.verb, onProgress, (ctx) =>
-        journal.once(call.key, call.verb, () => act(call, ctx)),
+        journal.once(call.key, call.verb, () => act(call, ctx), undoOf(call.key)),
       );
       if (!outcome.ok) throw new StepFailed(outcome.message);
       return outcome.value;

@@ -75,12 +75,10 @@ function nodeHealth(
   }
 }
 
+/** Counted by this leader's own clock alone, anew after each election: wall clocks of two leaders may be hours apart. */
 function isCalm(world: HaWorld, node: Node, calm_since_ms: number | undefined): boolean {
   if (!world.heard.has(node.uuid) || isSuspect(world, node.uuid)) return false;
-  const calm_ms = calmMs(world.ha);
-  const by_log_ms = (world.wall_s - node.health_since) * 1000;
-  if (world.memory === undefined) return by_log_ms >= calm_ms;
-  return calm_since_ms !== undefined && world.now_ms - calm_since_ms >= calm_ms && by_log_ms >= calm_ms;
+  return calm_since_ms !== undefined && world.now_ms - calm_since_ms >= calmMs(world.ha);
 }
 
 /** Failovers and starts, highest priority first, within the limits per node. */

@@ -7,6 +7,7 @@ import { isSuspect } from './evidence.ts';
 
 export interface HaMemory {
   readonly suspect_since_ms: ReadonlyMap<string, number>;
+  /** Of returning nodes only, by this leader's own clock: when they were recorded so, another leader's clock may have said. */
   readonly calm_since_ms: ReadonlyMap<string, number>;
   readonly storm: {
     readonly on: boolean;
@@ -34,9 +35,10 @@ export function stormThreshold(nodes: number): number {
 export function observe(memory: HaMemory, view: HaView): HaMemory {
   const suspect_since_ms = new Map<string, number>();
   const calm_since_ms = new Map<string, number>();
-  for (const { uuid } of view.nodes) {
+  for (const { uuid, health } of view.nodes) {
     if (isSuspect(view, uuid)) suspect_since_ms.set(uuid, memory.suspect_since_ms.get(uuid) ?? view.now_ms);
-    else if (view.heard.has(uuid)) calm_since_ms.set(uuid, memory.calm_since_ms.get(uuid) ?? view.now_ms);
+    else if (view.heard.has(uuid) && health === 'returning')
+      calm_since_ms.set(uuid, memory.calm_since_ms.get(uuid) ?? view.now_ms);
   }
   const storm = nextStorm(memory.storm, view, suspect_since_ms);
   return { suspect_since_ms, calm_since_ms, storm };

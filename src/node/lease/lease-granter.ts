@@ -21,6 +21,8 @@ export interface LeaseGranterPorts {
   ha(): HaParams;
   /** The node's boot number in the applied state; null: no such node. */
   loggedBoot(node_uuid: string): number | null;
+  /** Renewals are heard and none is granted (recover-hold.ts); absent: never. */
+  hold?(): boolean;
   log(level: 'debug' | 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>): void;
 }
 
@@ -85,7 +87,8 @@ export function createLeaseGranter(ports: LeaseGranterPorts): LeaseGranter {
           stop();
           return;
         }
-        end({ term: read.term, index: Math.max(read.index, ports.applied()) });
+        if (ports.hold?.() === true) end(null);
+        else end({ term: read.term, index: Math.max(read.index, ports.applied()) });
       },
       (error: Error) => {
         ports.log('debug', 'no quorum for leases', { error: error.message });

@@ -22,6 +22,7 @@ export class FrameChannel {
   #queue: Uint8Array[] = [];
   #head = 0;
   #queued_bytes = 0;
+  #writes = 0;
   #scheduled = false;
   #flushing = false;
   #closing = false;
@@ -38,6 +39,11 @@ export class FrameChannel {
 
   get queued_bytes(): number {
     return this.#queued_bytes;
+  }
+
+  /** Batches that the stream took so far: what was dropped from the queue does not count. */
+  get writes(): number {
+    return this.#writes;
   }
 
   /** Called whenever the queue has become empty. */
@@ -131,6 +137,7 @@ export class FrameChannel {
           batch.push(frame);
           bytes += frame.byteLength + frame_header_bytes;
         }
+        this.#writes += 1;
         this.#stream.send(joinFrames(batch));
       }
     } finally {

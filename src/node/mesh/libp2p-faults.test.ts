@@ -13,7 +13,7 @@ import { joinFrames } from './frame-reader.ts';
 import { createLibp2pCarrier } from './libp2p-carrier.ts';
 import { createMesh } from './libp2p-mesh.ts';
 import { mesh_limits, raft_protocol, rpc_protocol } from './limits.ts';
-import { encodeRpcFrame } from './rpc-frame.ts';
+import { encodeRpcFrame, first_generation } from './rpc-frame.ts';
 import { connectAll, peerOf, testEnv, until } from './test-env.ts';
 
 const any_port = '/ip4/127.0.0.1/tcp/0';
@@ -65,7 +65,8 @@ async function openBoth(
   return { connection, raft, rpc };
 }
 
-const hello = (generation: number) => joinFrames([encodeRpcFrame({ kind: 'hello', version: 1, generation })]);
+const hello = (generation: number) =>
+  joinFrames([encodeRpcFrame({ kind: 'hello', version: 1, generation, cluster: first_generation })]);
 
 const child_program = `
 import { privateKeyFromProtobuf } from '@libp2p/crypto/keys';
@@ -195,7 +196,7 @@ describe('libp2p mesh under faults', () => {
       called = true;
     });
     const frames = [
-      encodeRpcFrame({ kind: 'hello', version: 99, generation: 1 }),
+      encodeRpcFrame({ kind: 'hello', version: 99, generation: 1, cluster: first_generation }),
       encodeRpcFrame({ kind: 'request', id: 1, method: 'm', params: null }),
     ];
     for (const frame of frames) {

@@ -1,6 +1,6 @@
 /** The mesh over libp2p: what the agent runs. */
 import type { PrivateKey } from '@libp2p/interface';
-import type { Mesh } from '../mesh-types.ts';
+import type { Mesh, MeshCluster } from '../mesh-types.ts';
 import type { MeshEnv } from './carrier.ts';
 import { createLibp2pCarrier } from './libp2p-carrier.ts';
 import { MeshCore } from './mesh-core.ts';
@@ -15,6 +15,7 @@ export interface CreateMeshOptions {
   readonly env: MeshEnv;
   /** A number that rises with every life of this host's agent (its boot and restart count, or its start time in ms). */
   readonly generation: number;
+  readonly cluster?: MeshCluster;
 }
 
 /** Listens at once and lets nobody in until `setPeers` or `serveJoin`. Rejects when an address cannot be listened on. */

@@ -30,7 +30,7 @@ export const mesh_limits = {
   tick_ms: 1000,
   /** Nothing heard this long: ask. */
   ping_after_ms: 2000,
-  /** Nothing heard this long: the connection is torn down and dialled again. */
+  /** Nothing heard this long, or nothing of raft's taken: the connection is torn down and dialled again. */
   silence_ms: 6000,
   /** Connections of peers that are no members (joiners), at a time and how long each. */
   max_visitors: 32,

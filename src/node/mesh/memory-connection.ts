@@ -5,12 +5,16 @@ import type { MemoryPipe } from './memory-pipe.ts';
 
 /** Unread bytes in one direction of a stream before the sender is held back; as yamux's window. */
 const window_bytes = 256 * 1024;
+/** The receiver says that it has read when it has read half a window, as yamux does, and not at each packet. */
+const credit_bytes = window_bytes / 2;
 
 export class MemoryStream implements CarrierStream {
   // Set by `pair`, the only way to make one.
   #other: MemoryStream = this;
   readonly #pipe: MemoryPipe;
   #in_flight = 0;
+  /** Read here, and the sender was not told yet. */
+  #uncredited = 0;
   #onData: ((chunk: Uint8Array) => void) | null = null;
   #onDrain: (() => void) | null = null;
   #onClose: (() => void) | null = null;
@@ -92,11 +96,18 @@ export class MemoryStream implements CarrierStream {
   #deliver(): void {
     while (!this.#paused && !this.#ended && this.#onData !== null && this.#unread.length > 0) {
       const bytes = this.#unread.shift()!;
-      // The window update takes the way back; what is held there holds the sender.
-      this.#pipe.send(() => this.#other.#credit(bytes.byteLength));
+      this.#uncredited += bytes.byteLength;
+      if (this.#uncredited >= credit_bytes) this.#creditSender();
       this.#onData(bytes);
     }
     if (this.#remote_ended && this.#unread.length === 0) this.end();
+  }
+
+  /** The window update takes the way back; what is held there holds the sender. */
+  #creditSender(): void {
+    const bytes = this.#uncredited;
+    this.#uncredited = 0;
+    this.#pipe.send(() => this.#other.#credit(bytes));
   }
 
   #credit(bytes: number): void {

@@ -3,7 +3,7 @@
  * exist only here, in the time that is handed in. Deterministic: it has no clock, timer or chance of its own.
  * Hosts are named by their peer ids.
  */
-import type { Mesh } from '../mesh-types.ts';
+import type { Mesh, MeshCluster } from '../mesh-types.ts';
 import {
   type Carrier,
   type CarrierConnection,
@@ -23,6 +23,7 @@ export interface MemoryMeshOptions {
   /** Where others dial it; `/memory/PEER` if not given. */
   readonly addresses?: readonly string[];
   readonly generation: number;
+  readonly cluster?: MeshCluster;
   /** This host's own clock and chance; the network's if not given. */
   readonly env?: MeshEnv;
 }
@@ -59,9 +60,12 @@ class Network implements MemoryNetwork {
   readonly #env: MeshEnv;
   readonly #default_delay_ms: () => number;
   readonly #hosts = new Map<string, Host>();
+  /** By address, the newest last. */
+  readonly #listening = new Map<string, Host[]>();
   readonly #cuts = new Set<string>();
   readonly #delays = new Map<string, () => number>();
-  readonly #pipes = new Set<{ readonly from: string; readonly to: string; readonly pipe: MemoryPipe }>();
+  /** By direction, see {@link pairKey}. */
+  readonly #pipes = new Map<string, Set<MemoryPipe>>();
 
   constructor(env: MeshEnv, default_delay_ms: () => number) {
     this.#env = env;
@@ -74,7 +78,14 @@ class Network implements MemoryNetwork {
     const core = new MeshCore({ ...options, env: options.env ?? this.#env });
     const addresses = options.addresses ?? [`/memory/${peer_id}`];
     const host: Host = { peer_id, addresses, events: core, connections: new Set(), state: 'alive' };
+    const former = this.#hosts.get(peer_id);
     this.#hosts.set(peer_id, host);
+    for (const address of former?.addresses ?? []) {
+      const left = this.#listening.get(address)!.filter((one) => one !== former);
+      this.#listening.set(address, left);
+    }
+    for (const address of addresses)
+      this.#listening.set(address, [...(this.#listening.get(address) ?? []), host]);
     const carrier: Carrier = {
       peer_id,
       addresses,
@@ -98,14 +109,12 @@ class Network implements MemoryNetwork {
   }
 
   heal(a: string, b: string): void {
-    this.#cuts.delete(pairKey(a, b));
-    this.#cuts.delete(pairKey(b, a));
-    this.#releaseHeld();
+    this.#mend(pairKey(a, b));
+    this.#mend(pairKey(b, a));
   }
 
   healAll(): void {
-    this.#cuts.clear();
-    this.#releaseHeld();
+    for (const key of [...this.#cuts]) this.#mend(key);
   }
 
   setDelay(a: string, b: string, delay_ms: () => number): void {
@@ -145,16 +154,14 @@ class Network implements MemoryNetwork {
       const there = this.#pipe(from.peer_id, target.peer_id);
       const back = this.#pipe(target.peer_id, from.peer_id);
       const drop = () => {
-        for (const entry of [there, back]) {
-          entry.pipe.kill();
-          this.#pipes.delete(entry);
-        }
+        this.#drop(from.peer_id, target.peer_id, there);
+        this.#drop(target.peer_id, from.peer_id, back);
       };
-      there.pipe.send(() => {
+      there.send(() => {
         if (signal.aborted) return drop();
         if (target.state === 'dark') return drop();
         const refuse = (code: DialError['code'], message: string) => {
-          back.pipe.send(() => {
+          back.send(() => {
             drop();
             fail(code, message);
           });
@@ -162,15 +169,17 @@ class Network implements MemoryNetwork {
         if (target.state === 'dead') return refuse('unreachable', `connection refused by ${address}`);
         if (target.peer_id !== to) return refuse('wrong-peer', 'another peer than expected answers there');
         if (!target.events.admit(from.peer_id)) return refuse('refused', 'the peer closed the connection');
-        const near = new MemoryConnection(to, address, there.pipe, (...args) => from.events.stream(...args));
-        const far = new MemoryConnection(from.peer_id, from.addresses[0] ?? '', back.pipe, (...args) =>
+        const near = new MemoryConnection(to, address, there, (...args) => from.events.stream(...args));
+        // Who listens nowhere comes from an address all the same: joiners are counted by it.
+        const source = from.addresses[0] ?? `/memory/${from.peer_id}`;
+        const far = new MemoryConnection(from.peer_id, source, back, (...args) =>
           target.events.stream(...args),
         );
         MemoryConnection.join(near, far);
         let ends = 2;
         for (const end of [near, far]) end.onClose(() => (--ends === 0 ? drop() : undefined));
         this.#track(target, far);
-        back.pipe.send(() => {
+        back.send(() => {
           signal.removeEventListener('abort', onAbort);
           if (signal.aborted || from.state !== 'alive' || !far.open) {
             near.abort('the dial was given up');
@@ -186,7 +195,7 @@ class Network implements MemoryNetwork {
   }
 
   #hostAt(address: string): Host | undefined {
-    const hosts = [...this.#hosts.values()].filter((host) => host.addresses.includes(address));
+    const hosts = this.#listening.get(address) ?? [];
     // A host that was made anew under another peer id took the address over.
     return hosts.find((host) => host.state === 'alive') ?? hosts[0];
   }
@@ -196,19 +205,30 @@ class Network implements MemoryNetwork {
     connection.onClose(() => host.connections.delete(connection));
   }
 
-  #pipe(from: string, to: string): { readonly from: string; readonly to: string; readonly pipe: MemoryPipe } {
+  #pipe(from: string, to: string): MemoryPipe {
     const key = pairKey(from, to);
     const pipe = new MemoryPipe(this.#env, {
       cut: () => this.#cuts.has(key),
       delay_ms: () => (this.#delays.get(key) ?? this.#default_delay_ms)(),
     });
-    const entry = { from, to, pipe };
-    this.#pipes.add(entry);
-    return entry;
+    const present = this.#pipes.get(key);
+    if (present === undefined) this.#pipes.set(key, new Set([pipe]));
+    else present.add(pipe);
+    return pipe;
   }
 
-  #releaseHeld(): void {
-    for (const { pipe } of [...this.#pipes]) pipe.healed();
+  #drop(from: string, to: string, pipe: MemoryPipe): void {
+    pipe.kill();
+    const key = pairKey(from, to);
+    const left = this.#pipes.get(key);
+    left?.delete(pipe);
+    if (left?.size === 0) this.#pipes.delete(key);
+  }
+
+  /** One direction is whole again. Others hold nothing back on its account. */
+  #mend(key: string): void {
+    if (!this.#cuts.delete(key)) return;
+    for (const pipe of this.#pipes.get(key) ?? []) pipe.healed();
   }
 }
 

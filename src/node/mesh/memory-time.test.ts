@@ -106,6 +106,25 @@ describe('mesh in virtual time', () => {
     });
   }
 
+  it('delivers after a short cut what it held back, once that very pair is healed', async () => {
+    const { time, network, a, b, events } = await makePair();
+    b.handle('echo', (_from, params) => Promise.resolve(params));
+    network.cut('a', 'b', 'both');
+    let answer: unknown = null;
+    a.call(2, 'echo', 'held', { timeout_ms: 10_000 }).then((value) => {
+      answer = value;
+    }, assert.fail);
+    // Not long enough for a ping, which would push what waits before it.
+    await time.run(300);
+    network.heal('a', 'c');
+    await time.run(300);
+    assert.equal(answer, null);
+    network.heal('a', 'b');
+    await time.run(10);
+    assert.equal(answer, 'held');
+    assert.deepEqual(events, [], 'on the same connection');
+  });
+
   it('does not blame the peer for its own pause', async () => {
     const { time, events, a } = await makePair();
     time.freeze(60_000);

@@ -4,7 +4,14 @@
  * member is reported up only while both its streams are open, and down at once when either is gone.
  */
 import type { Transport } from '../../consensus/types.ts';
-import { type ByteStream, type Mesh, type MeshPeer, RpcError, type RpcHandler } from '../mesh-types.ts';
+import {
+  type ByteStream,
+  type Mesh,
+  type MeshCluster,
+  type MeshPeer,
+  RpcError,
+  type RpcHandler,
+} from '../mesh-types.ts';
 import { acceptByteStream, type ByteStreamHandler, greetByteStream } from './byte-stream.ts';
 import type { Carrier, CarrierConnection, CarrierEvents, CarrierStream, MeshEnv } from './carrier.ts';
 import { deadlineSignal } from './deadline.ts';
@@ -19,6 +26,7 @@ import {
 } from './limits.ts';
 import { PeerLink } from './peer-link.ts';
 import type { CallOptions } from './rpc-calls.ts';
+import { first_generation } from './rpc-frame.ts';
 import { loopbackSession, type RpcSession } from './rpc-session.ts';
 import { errorText } from './wire.ts';
 
@@ -28,12 +36,17 @@ export interface MeshCoreOptions {
   readonly self_member: number;
   /** Rises with every life of this host's agent: of two connections from one peer the newer life's is kept. */
   readonly generation: number;
+  /** Absent: of the first generation of its cluster, and silent about others. */
+  readonly cluster?: MeshCluster;
 }
+
+const never_recovered: MeshCluster = { own: () => first_generation, other: () => undefined };
 
 export class MeshCore implements Mesh, CarrierEvents {
   readonly raft: Transport;
   readonly #env: MeshEnv;
   readonly #generation: number;
+  readonly #cluster: MeshCluster;
   readonly #handlers = new Map<string, RpcHandler>();
   readonly #stream_handlers = new Map<string, ByteStreamHandler>();
   readonly #links = new Map<number, PeerLink>();
@@ -53,6 +66,7 @@ export class MeshCore implements Mesh, CarrierEvents {
     this.#env = options.env;
     this.#self_member = options.self_member;
     this.#generation = options.generation;
+    this.#cluster = options.cluster ?? never_recovered;
     this.#join = new JoinService(options.env);
     this.#local = loopbackSession(options.env, () => this.#self_member, this.#handlers);
     this.#last_tick_ms = options.env.now_ms();
@@ -105,6 +119,7 @@ export class MeshCore implements Mesh, CarrierEvents {
         env: this.#env,
         carrier: this.#carrier,
         generation: this.#generation,
+        cluster: this.#cluster,
         handlers: this.#handlers,
         onRaft: (member, frame) => {
           for (const listener of this.#raft_listeners) listener(member, frame);

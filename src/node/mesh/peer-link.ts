@@ -4,7 +4,7 @@
  * nothing and means "dial me now", so that a restarted host does not wait for the end of a back-off.
  * A newer connection replaces the one in use, unless it is of an older life of the peer.
  */
-import type { MeshPeer, RpcHandler } from '../mesh-types.ts';
+import type { MeshCluster, MeshPeer, RpcHandler } from '../mesh-types.ts';
 import { Backoff } from './backoff.ts';
 import {
   type Carrier,
@@ -22,6 +22,7 @@ export interface PeerLinkParts {
   readonly env: MeshEnv;
   readonly carrier: Carrier;
   readonly generation: number;
+  readonly cluster: MeshCluster;
   readonly handlers: ReadonlyMap<string, RpcHandler>;
   readonly onRaft: (member: number, frame: Uint8Array) => void;
   readonly onPeer: (member: number, up: boolean) => void;
@@ -69,7 +70,8 @@ export class PeerLink {
   }
 
   setAddresses(addresses: readonly string[]): void {
-    if (addresses.join() === this.#addresses.join()) return;
+    // Mostly the very same array: this is called for every member whenever one of them changes.
+    if (addresses === this.#addresses || addresses.join() === this.#addresses.join()) return;
     this.#addresses = addresses;
     this.dialNow();
   }
@@ -129,12 +131,13 @@ export class PeerLink {
   }
 
   #begin(connection: CarrierConnection, raft: CarrierStream, rpc: CarrierStream): void {
-    const { env, generation, handlers } = this.#parts;
+    const { env, generation, cluster, handlers } = this.#parts;
     const session = new LinkSession(connection, raft, rpc, {
       env,
       member: this.member,
       peer_id: this.peer_id,
       generation,
+      cluster,
       handlers,
       onOpen: (opened) => this.#opened(opened),
       onRaft: (frame) => this.#parts.onRaft(this.member, frame),

@@ -2,10 +2,16 @@
  * The frames of `/skein/rpc/1`: arrays, the kind first. Parsing checks every field; what does not parse is the
  * peer's breach of protocol and ends its connection.
  */
+import type { ClusterGeneration } from '../mesh-types.ts';
 import { decodeWire, encodeWire, errorText } from './wire.ts';
 
 export type RpcFrame =
-  | { readonly kind: 'hello'; readonly version: number; readonly generation: number }
+  | {
+      readonly kind: 'hello';
+      readonly version: number;
+      readonly generation: number;
+      readonly cluster: ClusterGeneration;
+    }
   | { readonly kind: 'request'; readonly id: number; readonly method: string; readonly params: unknown }
   | { readonly kind: 'answer'; readonly id: number; readonly result: unknown }
   | {
@@ -24,12 +30,22 @@ export class RpcFrameError extends Error {
   override readonly name = 'RpcFrameError';
 }
 
+/** Of a cluster that was never recovered. */
+export const first_generation: ClusterGeneration = { generation: 1, recovered_s: 0, recovered_by: '' };
+
 const tag = { hello: 0, request: 1, answer: 2, error: 3, note: 4, cancel: 5, ping: 6, pong: 7 } as const;
 
 export function encodeRpcFrame(frame: RpcFrame): Uint8Array {
   switch (frame.kind) {
     case 'hello':
-      return encodeWire([tag.hello, frame.version, frame.generation]);
+      return encodeWire([
+        tag.hello,
+        frame.version,
+        frame.generation,
+        frame.cluster.generation,
+        frame.cluster.recovered_s,
+        frame.cluster.recovered_by,
+      ]);
     case 'request':
       return encodeWire([tag.request, frame.id, frame.method, frame.params]);
     case 'answer':
@@ -59,7 +75,7 @@ export function decodeRpcFrame(bytes: Uint8Array): RpcFrame {
   const at: readonly unknown[] = value;
   switch (at[0]) {
     case tag.hello:
-      return { kind: 'hello', version: number(at, 1), generation: number(at, 2) };
+      return { kind: 'hello', version: number(at, 1), generation: number(at, 2), cluster: clusterIn(at) };
     case tag.request:
       return { kind: 'request', id: number(at, 1), method: text(at, 2), params: at[3] };
     case tag.answer:
@@ -77,6 +93,12 @@ export function decodeRpcFrame(bytes: Uint8Array): RpcFrame {
     default:
       throw new RpcFrameError(`rpc frame of unknown kind ${String(at[0])}`);
   }
+}
+
+/** Who says nothing is of the first generation. */
+function clusterIn(at: readonly unknown[]): ClusterGeneration {
+  if (at.length <= 3) return first_generation;
+  return { generation: number(at, 3), recovered_s: number(at, 4), recovered_by: text(at, 5).slice(0, 255) };
 }
 
 function number(at: readonly unknown[], index: number): number {

@@ -2,10 +2,10 @@
  * Both halves of the rpc layer on one connection, and the pings between them. Ends with its connection, so that an
  * answer can never meet a call of an earlier life.
  */
-import type { RpcHandler } from '../mesh-types.ts';
+import type { ClusterGeneration, RpcHandler } from '../mesh-types.ts';
 import type { MeshEnv } from './carrier.ts';
 import { type CallOptions, RpcCalls } from './rpc-calls.ts';
-import { decodeRpcFrame, encodeRpcFrame, RpcFrameError } from './rpc-frame.ts';
+import { decodeRpcFrame, encodeRpcFrame, first_generation, RpcFrameError } from './rpc-frame.ts';
 import { RpcServe } from './rpc-serve.ts';
 
 export interface RpcSessionParts {
@@ -18,7 +18,7 @@ export interface RpcSessionParts {
   readonly send: (frame: Uint8Array) => boolean;
   /** Answers: cuts the peer off rather than losing one. */
   readonly answer: (frame: Uint8Array) => void;
-  readonly onHello: (version: number, generation: number) => void;
+  readonly onHello: (version: number, generation: number, cluster: ClusterGeneration) => void;
   /** The peer broke the protocol; the owner ends the connection. */
   readonly onBad: (reason: string) => void;
 }
@@ -41,8 +41,8 @@ export class RpcSession {
   }
 
   /** Always the first frame of each side. */
-  hello(version: number, generation: number): void {
-    this.#parts.send(encodeRpcFrame({ kind: 'hello', version, generation }));
+  hello(version: number, generation: number, cluster: ClusterGeneration): void {
+    this.#parts.send(encodeRpcFrame({ kind: 'hello', version, generation, cluster }));
   }
 
   call(method: string, params: unknown, options: CallOptions): Promise<unknown> {
@@ -75,7 +75,7 @@ export class RpcSession {
     switch (frame.kind) {
       case 'hello':
         this.#greeted = true;
-        this.#parts.onHello(frame.version, frame.generation);
+        this.#parts.onHello(frame.version, frame.generation, frame.cluster);
         return;
       case 'request':
         this.#serve.onRequest(frame.id, frame.method, frame.params);
@@ -123,6 +123,6 @@ export function loopbackSession(
       throw new Error(`invariant: own rpc frame is bad: ${reason}`);
     },
   });
-  session.hello(0, 0);
+  session.hello(0, 0, first_generation);
   return session;
 }

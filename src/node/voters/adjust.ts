@@ -3,7 +3,7 @@
  *
  * It never leaves an even number of voters as a final state, never takes the leader's vote before the lead is handed
  * over, never makes the group smaller because of a loss, and moves no vote that has no reason to move: a voter that comes
- * back from a loss finds its vote given away and stays a learner. docs/voters.md has the rules in words.
+ * back from a loss finds its vote given away and stays a learner, unless a stand-by has it. docs/voters.md has the rules in words.
  */
 import type { MemberId } from '../../consensus/types.ts';
 import { bestHeir, bestLearner, largestDomain, weakestVoter } from './choose.ts';
@@ -19,11 +19,13 @@ const rules: readonly Rule[] = [
   leaderUnfit,
   bootstrap,
   evenNumber,
+  formerVoter,
   pace,
   barredVoter,
   surplus,
   unfitVoter,
   growth,
+  standByYields,
   spread,
   witnessLeads,
 ];
@@ -98,6 +100,24 @@ function evenNumber(facts: VoterFacts): VoterStep | null {
   return change(facts, [], [drop], `${facts.name(drop)} loses its vote: ${why}`);
 }
 
+/**
+ * A number that no node has any more: its node was given another one. It counts for nothing, so that the vote need not
+ * wait for long; but the group never gets smaller by it, since the node is coming back.
+ */
+function formerVoter(facts: VoterFacts): VoterStep | null {
+  const { self, configuration } = facts.view;
+  const nobodys = configuration.voters.filter((id) => id !== self && facts.node(id) === undefined);
+  const former = weakestVoter(facts, nobodys);
+  if (former === undefined) return null;
+  const rest = configuration.voters.filter((id) => id !== former);
+  if (rest.length % 2 === 0 && rest.length < facts.target) {
+    const ready = fitLearners(facts).filter((id) => facts.isCaughtUp(id));
+    if (bestLearner(facts, ready, rest) === undefined) return none(incomplete(facts));
+  }
+  const reason = `${facts.name(former)} ${facts.barred(former)}`;
+  return takeVote(facts, former, reason, (id) => facts.isCaughtUp(id));
+}
+
 function pace(facts: VoterFacts): VoterStep | null {
   const { configuration, since_change_ms, limits } = facts.view;
   const suspects = configuration.voters.filter((id) => facts.isSuspect(id));
@@ -157,6 +177,45 @@ function unfitVoter(facts: VoterFacts): VoterStep | null {
 
 function growth(facts: VoterFacts): VoterStep | null {
   return grow(facts, (id) => facts.isStable(id));
+}
+
+/**
+ * `master_candidate=no` takes the vote, as in Ganeti, once a candidate is ready for it; a leader's after the lead. Not at
+ * the price of a domain that holds a majority: `spread` would move it back.
+ */
+function standByYields(facts: VoterFacts): VoterStep | null {
+  const { self, configuration, limits } = facts.view;
+  const { voters } = configuration;
+  if (!voters.every((id) => facts.isLive(id))) return null;
+  const candidate = (id: MemberId) => facts.node(id)?.master_candidate === true;
+  const drop = weakestVoter(
+    facts,
+    voters.filter((id) => id !== self && !candidate(id)),
+  );
+  const rest = voters.filter((id) => id !== (drop ?? self));
+  const crowded = Math.max(largestDomain(facts, voters).votes, Math.floor(voters.length / 2));
+  const ready = fitLearners(facts).filter(
+    (id) =>
+      candidate(id) &&
+      facts.isStable(id, limits.replace_after_ms) &&
+      largestDomain(facts, [...rest, id]).votes <= crowded,
+  );
+  const add = bestLearner(facts, ready, rest);
+  if (add === undefined) return null;
+  if (drop !== undefined)
+    return change(
+      facts,
+      [add],
+      [drop],
+      `${facts.name(drop)} is no master candidate: ${facts.name(add)} votes instead`,
+    );
+  const heir = bestHeir(facts);
+  if (candidate(self) || heir === undefined) return null;
+  return {
+    type: 'hand-over',
+    to: heir,
+    reason: `${facts.name(self)} leads and is no master candidate: ${facts.name(heir)} takes over`,
+  };
 }
 
 /**

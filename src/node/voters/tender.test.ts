@@ -182,19 +182,20 @@ function fakeReplica(voters: readonly MemberId[], learners: readonly MemberId[])
       return fake.answer(changes);
     },
     transferLeadership: () => Promise.resolve(),
-    status() {
-      const { configuration } = fake;
-      const progress = [...configuration.voters, ...configuration.learners].map((id) => ({
+    progress: () =>
+      [...fake.configuration.voters, ...fake.configuration.learners].map((id) => ({
         id,
         match: 10,
         state: 'replicate' as const,
         learner: false,
         active: true,
         faulty: false,
-      }));
+      })),
+    status() {
+      const { configuration } = fake;
       const role = { role: 'leader', term: 1, leader: 1, established: true, quorum_at_ms: 0 } as const;
       const { faulty } = fake;
-      return { ...role, id: 1, commit: 10, applied: 10, last_index: 10, configuration, faulty, progress };
+      return { ...role, id: 1, commit: 10, applied: 10, last_index: 10, configuration, faulty };
     },
   };
   return fake;
@@ -215,6 +216,7 @@ test('a refused change of the voters is tried less and less often, and holds up 
     nodes: () => nodes,
     candidatePoolSize: () => 5,
     leaseMs: () => lease_ms,
+    renew: () => Promise.reject(new Error('nobody is faulty')),
   });
   const tries = () => replica.asked.filter((changes) => changes === 'add-voter 2 add-voter 3').length;
   await env.advance(60_000);
@@ -242,6 +244,7 @@ test('one change at a time: a removal and a join wait for the one that is being 
     nodes: () => nodes,
     candidatePoolSize: () => 5,
     leaseMs: () => lease_ms,
+    renew: () => Promise.reject(new Error('nobody is faulty')),
   });
   await env.advance(0);
   nodes = [...nodes, plainNode(4)];
@@ -276,6 +279,7 @@ test('what is due together: the join first; and nothing else while a member is b
     nodes: () => nodes,
     candidatePoolSize: () => pool,
     leaseMs: () => lease_ms,
+    renew: () => Promise.reject(new Error('nobody is faulty')),
   });
   await env.advance(0);
   assert.deepEqual(replica.asked, ['add-learner 4'], 'before the votes that are due as well');
@@ -309,6 +313,7 @@ test('a voter with damaged storage is replaced at once, not after the patience f
     nodes: () => [1, 2, 3, 4].map(plainNode),
     candidatePoolSize: () => 3,
     leaseMs: () => lease_ms,
+    renew: () => Promise.reject(new Error('nobody is faulty')),
   });
   await env.advance(stable_ms - 1_000);
   assert.deepEqual(replica.asked, []);
@@ -316,4 +321,84 @@ test('a voter with damaged storage is replaced at once, not after the patience f
   await env.advance(2_000);
   assert.equal(replica.asked[0], 'add-voter 4 add-learner 3');
   tender.stop();
+});
+
+test('a faulty voter votes again under a new number, its vote never missing; and more losses are borne', async (t) => {
+  for (const seed of [1, 2, 3]) {
+    const group = await groupOf(t, 3, 3, seed);
+    const [bad] = group.voters().filter((id) => id !== group.leader()?.id);
+    assert.ok(bad);
+    const sound = group.voters().filter((id) => id !== bad);
+    group.configurations.splice(0, Number.POSITIVE_INFINITY);
+    await group.damage(bad);
+    await group.until(() => group.voters().includes(101), 30_000, 'the new number votes');
+    await group.commits();
+    assert.deepEqual(group.renewals, [[bad, 101]]);
+    const before = [...sound, bad].sort((a, b) => a - b);
+    assert.equal(path(group.configurations), `${before}>${before}+${[...sound, 101]}>${[...sound, 101]}`);
+    group.kill(group.leader()?.id ?? 0);
+    await group.commits();
+  }
+});
+
+test('the leader dies right after a new number was given: the next one goes on with it', async (t) => {
+  const group = await groupOf(t, 5, 5);
+  const leader = group.leader()?.id ?? 0;
+  const [bad = 0] = group.voters().filter((id) => id !== leader);
+  await group.damage(bad);
+  await group.until(() => group.renewals.length > 0, 30_000, 'a new number');
+  assert.ok(!group.voters().includes(101));
+  group.kill(leader);
+  await group.until(() => group.voters().includes(101), 60_000, 'the new number votes');
+  assert.ok(!group.voters().includes(bad));
+  assert.equal(group.renewals.length, 1);
+});
+
+test('a host that does not begin anew costs the group no voter', async (t) => {
+  const group = await groupOf(t, 3, 3);
+  const voters = group.voters();
+  const [bad = 0] = voters.filter((id) => id !== group.leader()?.id);
+  group.hosts_return = false;
+  await group.damage(bad);
+  await group.until(() => group.renewals.length > 0, 30_000, 'a new number');
+  group.kill(bad);
+  await group.clock.until(() => false, 3 * replace_after_ms);
+  assert.deepEqual(group.voters(), voters);
+  await group.commits();
+});
+
+test('two faulty of five are renewed one after the other; a majority never', async (t) => {
+  const group = await groupOf(t, 5, 5);
+  const [a = 0, b = 0] = group.voters().filter((id) => id !== group.leader()?.id);
+  await group.damage(a);
+  await group.damage(b);
+  await group.until(() => group.renewals.length === 2, 60_000, 'two renewals');
+  const [[, first] = [0, 0]] = group.renewals;
+  const progress = group.leader()!.replica.progress();
+  assert.ok((progress.find(({ id }) => id === first)?.match ?? 0) > 0, 'the first had the log before');
+  await group.until(() => group.voters().includes(101) && group.voters().includes(102), 60_000, 'both vote');
+
+  const few = await groupOf(t, 3, 3);
+  const others = few.voters().filter((id) => id !== few.leader()?.id);
+  for (const id of others) await few.damage(id);
+  await few.clock.until(() => false, replace_after_ms);
+  assert.deepEqual(few.renewals, []);
+});
+
+test('with a learner at hand the vote goes first; then the faulty one is a learner under a new number', async (t) => {
+  const group = await groupOf(t, 4, 3);
+  const [bad = 0] = group.voters().filter((id) => id !== group.leader()?.id);
+  const learner = [1, 2, 3, 4].find((id) => !group.voters().includes(id)) ?? 0;
+  await group.damage(bad);
+  const members = () => group.leader()?.replica.status().configuration;
+  await group.until(() => members()?.learners.join() === '101', 2 * stable_ms, 'the new number follows');
+  assert.deepEqual(group.renewals, [[bad, 101]]);
+  assert.ok(group.voters().includes(learner) && !group.voters().includes(bad));
+  const progress = () =>
+    group
+      .leader()
+      ?.replica.progress()
+      .find(({ id }) => id === 101);
+  await group.until(() => (progress()?.match ?? 0) > 0, 20_000, 'it has the log');
+  assert.deepEqual(group.leader()?.replica.status().faulty, []);
 });

@@ -8,6 +8,8 @@ import type { MemberId } from '../../consensus/types.ts';
 import { adjustVoters, leaveStep } from './adjust.ts';
 import { admitMembers } from './admit.ts';
 import { MemberWatch } from './member-watch.ts';
+import { memberToRenew } from './renew.ts';
+import { type MemberStanding, memberStandings } from './standing.ts';
 import type { VoterStep } from './step.ts';
 import { type VoterNode, type VoterView, voterLimits } from './view.ts';
 
@@ -17,7 +19,7 @@ export interface VoterTenderDeps {
     after(delay_ms: number, fn: () => void): () => void;
     log(level: 'info' | 'warn', message: string, fields?: Record<string, unknown>): void;
   };
-  readonly replica: Pick<ReplicaApi, 'status' | 'changeMembers' | 'transferLeadership'>;
+  readonly replica: Pick<ReplicaApi, 'status' | 'progress' | 'changeMembers' | 'transferLeadership'>;
   readonly self: MemberId;
   /** Whether the connection to a member is up. */
   isUp(member: MemberId): boolean;
@@ -25,6 +27,8 @@ export interface VoterTenderDeps {
   nodes(): readonly VoterNode[];
   candidatePoolSize(): number;
   leaseMs(): number;
+  /** Gives the node that has this number another one, by a command of the log. */
+  renew(member: MemberId): Promise<void>;
 }
 
 export interface VoterTender {
@@ -38,6 +42,8 @@ export interface VoterTender {
   removeMember(member: MemberId): Promise<void>;
   /** What is missing or being waited for, in words; '' when all is as it should be. */
   reason(): string;
+  /** How each member stands now. */
+  standings(): readonly MemberStanding[];
   stop(): void;
 }
 
@@ -45,6 +51,8 @@ export interface VoterTender {
 const debounce_ms = 50;
 /** A removed member's node stays in the configuration for a moment; it is not taken in again meanwhile. */
 const leaving_for_ms = 30_000;
+/** So many leases pass before a node is given a new number again. */
+const renewal_rest_leases = 60;
 
 class Backoff {
   #delay_ms = 0;
@@ -71,6 +79,9 @@ export function createVoterTender(deps: VoterTenderDeps): VoterTender {
   const leaving = new Map<MemberId, number>();
   const admissions = new Backoff();
   const voters = new Backoff();
+  const renewals = new Backoff();
+  /** When a node was last given a new number, by its name: the number changes. */
+  const renewed = new Map<string, number>();
   let changed_ms = began_ms;
   let reason = '';
   let stopped = false;
@@ -81,7 +92,8 @@ export function createVoterTender(deps: VoterTenderDeps): VoterTender {
   function takeView(): VoterView {
     const now_ms = env.now_ms();
     const status = replica.status();
-    const sights = status.progress
+    const sights = replica
+      .progress()
       .filter(({ id }) => id !== deps.self)
       .map(({ id, active, match }) => ({
         id,
@@ -154,10 +166,32 @@ export function createVoterTender(deps: VoterTenderDeps): VoterTender {
     return attempt(voters, 'a change of the voters', () => perform(step));
   }
 
+  async function renew(): Promise<boolean> {
+    const view = takeView();
+    const now_ms = env.now_ms();
+    const rest_ms = renewal_rest_leases * deps.leaseMs();
+    const names = new Map(view.nodes.map(({ member, name }) => [member, name]));
+    const member = memberToRenew(
+      view,
+      replica.status().faulty.map(({ id }) => {
+        const last_ms = renewed.get(names.get(id) ?? '') ?? Number.NEGATIVE_INFINITY;
+        return { id, answers: deps.isUp(id), rested: now_ms - last_ms >= rest_ms };
+      }),
+    );
+    if (member === undefined) return false;
+    return attempt(renewals, 'a renewal', async () => {
+      const name = names.get(member) ?? '';
+      env.log('warn', 'a faulty member begins anew under a new number', { name, member });
+      renewed.set(name, env.now_ms());
+      await deps.renew(member);
+    });
+  }
+
   /** One look: hosts that came or went first, and in a look of their own. */
   async function act(): Promise<void> {
     if (stopped) return;
-    again = (await admit()) || (!stopped && (await adjust())) || again;
+    const acted = (await admit()) || (!stopped && (await renew())) || (!stopped && (await adjust()));
+    again = acted || again;
   }
 
   function look(): void {
@@ -219,6 +253,11 @@ export function createVoterTender(deps: VoterTenderDeps): VoterTender {
     },
     removeMember,
     reason: () => reason,
+    standings: () =>
+      memberStandings(
+        takeView(),
+        new Map(replica.status().faulty.map(({ id, reason: fault }) => [id, fault])),
+      ),
     stop() {
       stopped = true;
       cancel();

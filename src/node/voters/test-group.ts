@@ -8,6 +8,7 @@ import { bootstrapLog, openLogStore } from '../../consensus/log-store.ts';
 import { MemoryDisk } from '../../consensus/memory-disk.ts';
 import { MemoryNetwork } from '../../consensus/memory-transport.ts';
 import { openReplica } from '../../consensus/replica.ts';
+import { setLogAside } from '../../consensus/set-aside.ts';
 import type { Configuration, Entry, MemberId, SnapshotMeta, StateMachine } from '../../consensus/types.ts';
 import { VirtualClock, VirtualNode } from '../../consensus/virtual-env.ts';
 import { createVoterTender, type VoterTender } from './tender.ts';
@@ -62,6 +63,7 @@ interface Member {
   readonly id: MemberId;
   readonly env: VirtualNode;
   readonly replica: ReplicaApi;
+  readonly disk: MemoryDisk;
   tender: { readonly term: number; readonly tender: VoterTender } | null;
 }
 
@@ -74,6 +76,11 @@ export class TestGroup {
   readonly lines: string[] = [];
   nodes: readonly VoterNode[] = [];
   pool = 5;
+  /** Old and new number of each node that began anew. */
+  readonly renewals: (readonly [MemberId, MemberId])[] = [];
+  next_number = 101;
+  /** Whether a host that is given a new number starts under it. */
+  hosts_return = true;
 
   constructor(seed = 1) {
     this.clock = new VirtualClock(seed);
@@ -84,18 +91,46 @@ export class TestGroup {
   async add(id: MemberId): Promise<void> {
     const disk = new MemoryDisk();
     await bootstrapLog(disk, this.members.size === 0 ? configurationOf([id]) : configurationOf([]));
+    await this.#open(id, disk);
+    this.nodes = [...this.nodes, plainNode(id)];
+    this.wake();
+  }
+
+  async #open(id: MemberId, disk: MemoryDisk): Promise<void> {
     const log = await openLogStore(disk, { segment_bytes: 16_384, reserve_bytes: 0 });
     const env = new VirtualNode(`n${id}`, this.clock);
     const transport = this.network.join(id, env);
     const replica = openReplica({ id, timing }, { log, machine: new CountingMachine(), transport, env });
-    const member: Member = { id, env, replica, tender: null };
+    const member: Member = { id, env, replica, disk, tender: null };
     this.members.set(id, member);
     replica.on('role', () => this.#tendRole(member));
     replica.on('configuration', (configuration) => {
       if (replica.status().role === 'leader') this.configurations.push(configuration);
     });
-    this.nodes = [...this.nodes, plainNode(id)];
+  }
+
+  /** Its log is found damaged at its next start, which is now. */
+  async damage(id: MemberId): Promise<void> {
+    const disk = this.members.get(id)?.disk;
+    assert.ok(disk);
+    this.kill(id);
+    await setLogAside(disk, { file: 'segment', offset: 7, index: 1, reason: 'a bit was flipped' });
+    await this.#open(id, disk);
     this.wake();
+  }
+
+  /** What `node-renew` does, and the host behind the number: it starts anew under the new one, if it is to come back. */
+  async #renew(old: MemberId): Promise<void> {
+    const number = this.next_number;
+    this.next_number += 1;
+    this.renewals.push([old, number]);
+    this.nodes = this.nodes.map((node) => (node.member === old ? { ...node, member: number } : node));
+    this.wake();
+    if (!this.hosts_return) return;
+    this.kill(old);
+    const disk = new MemoryDisk();
+    await bootstrapLog(disk);
+    await this.#open(number, disk);
   }
 
   #tendRole(member: Member): void {
@@ -119,6 +154,7 @@ export class TestGroup {
       nodes: () => this.nodes,
       candidatePoolSize: () => this.pool,
       leaseMs: () => lease_ms,
+      renew: (old) => this.#renew(old),
     });
     member.tender = { term, tender };
   }

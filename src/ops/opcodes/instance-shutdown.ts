@@ -8,7 +8,7 @@ import { flag, integer, nullable, oneOf, optional, parser } from '../params.ts';
 import { summary } from '../summary.ts';
 import { type Opcode, OpError } from '../types.ts';
 import { commitAdminState, stopGuest } from './instance-steps.ts';
-import { instance_ref, instanceFacts, instanceLocks, refOf } from './lookup.ts';
+import { type InstanceFacts, instance_ref, instanceFacts, instanceLocks, refOf } from './lookup.ts';
 
 const parse = parser({
   ...instance_ref,
@@ -66,8 +66,36 @@ export const instanceShutdown: Opcode<ShutdownParams> = {
       return null;
     }
     if (!(await stopGuest(ctx, facts, given.timeout))) {
-      await ctx.log(`node ${facts.node_name} is lost: its guests count as stopped`, 'warning');
+      await endWithNode(ctx, facts);
     }
     return null;
   },
 };
+
+/**
+ * The node is lost: its guests count as stopped, but one that its keeper froze would be resumed when the node comes back
+ * and finds it still its own. Under a new epoch the node ends it instead. Of an earlier boot nothing is left to be ended.
+ */
+async function endWithNode(ctx: RunContext, facts: InstanceFacts): Promise<void> {
+  const { uuid, owner, node_boot } = await ctx.learn('after-loss', () =>
+    instanceFacts(ctx.state, facts.uuid),
+  );
+  if (owner.boot === node_boot) {
+    const text = `node ${facts.node_name} was lost when job ${ctx.job} stopped it`;
+    await ctx.commit('end', [
+      {
+        type: 'instance-owner',
+        time: ctx.wall(),
+        uuid,
+        if_epoch: owner.epoch,
+        node: owner.node,
+        boot: node_boot,
+        evidence: { kind: 'stopped', text },
+      },
+    ]); // prettier-ignore
+  }
+  await ctx.log(
+    `node ${facts.node_name} is lost: the instance counts as stopped; if it still runs there it is ended when the node returns`,
+    'warning',
+  );
+}

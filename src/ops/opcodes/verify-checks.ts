@@ -6,7 +6,7 @@ import type { StateView } from '../../config/api.ts';
 import type { Instance } from '../../config/model.ts';
 import { fillBeParams } from '../../config/params.ts';
 import type { NodeVerifyReport } from '../types.ts';
-import { clusterOf } from './lookup.ts';
+import { clusterOf, guardWouldChange } from './lookup.ts';
 
 /** [type, error code, object type, object name, text] */
 export type Finding = readonly ['ERROR' | 'WARNING', string, string, string, string];
@@ -105,7 +105,7 @@ export function verifyNodes(
     const skew_s = Math.abs(report.wall_time - now_s);
     if (skew_s > clock_skew_s)
       say('ENODETIME', `has a clock that is ${Math.round(skew_s)} s off: expected at most ${clock_skew_s} s`);
-    found.push(...verifyGuests(state, uuid, name, report));
+    found.push(...verifyGuests(state, uuid, name, report, now_s));
   }
   found.push(...verifyEqual(answered));
   return found;
@@ -116,6 +116,7 @@ function verifyGuests(
   node: string,
   node_name: string,
   report: NodeVerifyReport,
+  now_s: number,
 ): readonly Finding[] {
   const found: Finding[] = [];
   const running = new Map(
@@ -154,6 +155,15 @@ function verifyGuests(
         'instance',
         instance.name,
         `runs although it should be ${instance.admin_state}`,
+      ]);
+    else if (!instance.guarded && guardWouldChange(state, instance.uuid, now_s))
+      found.push([
+        'WARNING',
+        'EINSTANCEPOLICY',
+        'instance',
+        instance.name,
+        `is not guarded, so that it would wait for node ${node_name} if that were lost: it was started while it ` +
+          `needed no guard; start it anew with skein instance reboot ${instance.name}`,
       ]);
   }
   for (const instance of state.list('instances')) {

@@ -1,0 +1,120 @@
+/**
+ * How things really stand between the simulated hosts, looked at from outside a few times a second: who is well, whom
+ * the leader reaches, where a majority is together. Oracles of liveness judge by it. It must never ask an agent how it
+ * feels, only what is being done to it; who leads and who votes is read off the replicas.
+ */
+import type { Member } from '../../src/node/member.ts';
+import type { SimCluster } from './cluster.ts';
+import type { SimHost } from './host/sim-host.ts';
+
+const look_every_ms = 200;
+/** Slower links than that are a fault, not weather (mean of one way). */
+const most_mean_delay_ms = 20;
+
+/** Since when something has held without a break, and what it is tied to: another tie begins anew. */
+interface Spell {
+  readonly tie: string;
+  readonly from_ms: number;
+}
+
+type Spells = Map<string, Spell>;
+
+export class Weather {
+  readonly #cluster: SimCluster;
+  readonly #members = new Map<SimHost, Member>();
+  readonly #served: Spells = new Map();
+  readonly #quorate: Spells = new Map();
+
+  constructor(cluster: SimCluster) {
+    this.#cluster = cluster;
+  }
+
+  start(): void {
+    this.#look();
+    this.#cluster.rare.look();
+    this.#cluster.time.after(look_every_ms, () => this.start());
+  }
+
+  /** For how long the host has had the same leader in reach, and that leader a majority. */
+  servedMs(host: string): number {
+    return this.#ageMs(this.#served, host);
+  }
+
+  /** For how long the host has been in one unchanged company of well hosts that all reach one another and hold a majority. */
+  quorateMs(host: string): number {
+    return this.#ageMs(this.#quorate, host);
+  }
+
+  #ageMs(spells: Spells, host: string): number {
+    const spell = spells.get(host);
+    return spell === undefined ? 0 : this.#cluster.time.now_ms - spell.from_ms;
+  }
+
+  #look(): void {
+    const { hosts, links } = this.#cluster;
+    const slow = links.mean_ms > most_mean_delay_ms;
+    const well = slow ? [] : hosts.filter((host) => this.#isWell(host));
+    for (const host of hosts) {
+      if (host.member === null) this.#members.delete(host);
+      else this.#members.set(host, host.member);
+    }
+    const leader = this.#cluster.leader();
+    const reached =
+      leader === null || !well.includes(leader.host)
+        ? []
+        : well.filter((host) => host === leader.host || this.#touch(host, leader.host));
+    const tie = leader === null ? '' : `${leader.host.name} ${leader.member.replica.status().term}`;
+    this.#note(this.#served, majority(reached) ? reached : [], tie);
+    const company = this.#company(well);
+    this.#note(this.#quorate, majority(company) ? company : [], company.map((host) => host.name).join());
+  }
+
+  #note(spells: Spells, hosts: readonly SimHost[], tie: string): void {
+    const names = new Set(hosts.map((host) => host.name));
+    for (const name of spells.keys()) if (!names.has(name)) spells.delete(name);
+    for (const name of names)
+      if (spells.get(name)?.tie !== tie) spells.set(name, { tie, from_ms: this.#cluster.time.now_ms });
+  }
+
+  /** Nothing is being done to it, its agent is the one of the last look, and the configuration wants it. */
+  #isWell(host: SimHost): boolean {
+    const { member } = host;
+    if (member === null || this.#members.get(host) !== member || host.stands_still) return false;
+    if (host.disk_slowness !== 1) return false;
+    const node = member.state.get('nodes', member.node_uuid);
+    return node !== undefined && !node.offline;
+  }
+
+  #touch(a: SimHost, b: SimHost): boolean {
+    const { links } = this.#cluster;
+    return !links.isCut(a.peer_id, b.peer_id) && !links.isCut(b.peer_id, a.peer_id);
+  }
+
+  /** Whoever reaches the fewest of the others goes, until all that are left reach one another. */
+  #company(well: readonly SimHost[]): readonly SimHost[] {
+    let left = [...well];
+    for (;;) {
+      const lacks = left.map(
+        (host) => left.filter((other) => other !== host && !this.#touch(host, other)).length,
+      );
+      const worst = Math.max(0, ...lacks);
+      if (worst === 0) return left;
+      const out = lacks.lastIndexOf(worst);
+      left = left.filter((_, at) => at !== out);
+    }
+  }
+}
+
+/** Of the voters of both configurations, by the newest one that is known among them; damaged storage counts for nothing. */
+function majority(hosts: readonly SimHost[]): boolean {
+  const members = hosts.flatMap((host) => (host.member === null ? [] : [host.member]));
+  const statuses = members.map((member) => member.replica.status());
+  const newest = statuses.toSorted((a, b) => b.applied - a.applied)[0];
+  if (newest === undefined) return false;
+  const faulty = new Set(statuses.flatMap((status) => status.faulty.map(({ id }) => id)));
+  const there = new Set(members.map((member) => member.file.member).filter((id) => !faulty.has(id)));
+  const { voters, voters_outgoing } = newest.configuration;
+  return [voters, voters_outgoing]
+    .filter((set) => set.length > 0)
+    .every((set) => 2 * set.filter((id) => there.has(id)).length > set.length);
+}
