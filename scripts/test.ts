@@ -1,7 +1,7 @@
 /**
- * All tests: units first (two files at a time), then the clusters of real processes (one at a time, so that a slow
- * machine is not mistaken for a lost node). `node scripts/test.ts [unit|cluster] [file…]`.
- * Ends with the runner's own counts, summed over both.
+ * All tests: units first (two files at a time), then eight minutes of the simulators' swarm, then the clusters of real
+ * processes (one at a time, so that a slow machine is not mistaken for a lost node).
+ * `node scripts/test.ts [unit|simulator|cluster] [file…]`. Ends with the runner's own counts, summed over all.
  */
 import { spawn } from 'node:child_process';
 import { globSync } from 'node:fs';
@@ -22,6 +22,7 @@ const suites: Record<
     concurrency: 2,
     timeout_ms: 180_000,
   },
+  simulator: { files: ['test/simulator/**/*.test.ts'], concurrency: 1, timeout_ms: 2_400_000 },
   cluster: { files: ['test/cluster/**/*.test.ts'], concurrency: 1, timeout_ms: 600_000 },
 };
 

@@ -4,20 +4,24 @@
  *     node sim/run-mutants.ts                                 all of them, up to 200 seeds each
  *     node sim/run-mutants.ts --mutant NAME --mutant NAME     some of them
  *     node sim/run-mutants.ts --simulator raft                those of one simulator
- *     node sim/run-mutants.ts --base 7 --seeds 50 --budget 60 the seeds, how many at most, and seconds a mutant at most
+ *     node sim/run-mutants.ts --base 7 --seeds 50 --budget 60 the seeds, how many at most (`--from`: but the first), and seconds a mutant at most
+ *     node sim/run-mutants.ts --table docs/mutants.md         and the outcomes go into that page, in place of older ones
  *     node sim/run-mutants.ts --no-control                    without the real code on the seeds that killed a mutant
  *
  * One child process a mutant, one at a time; the child puts the patched text in place when it loads the module, nothing
- * on disk is changed. Afterwards the real code must get through every seed that was used up to a kill. Ends with status
+ * on disk is changed. A kill counts only if the real code gets through the same seed; where it does not, the mutant goes
+ * on with the next. Afterwards the real code must get through every seed that was used up to a kill. Ends with status
  * 1 when a mutant survives that must not, when the real code fails, or when a patch does not apply.
  */
 import { spawn } from 'node:child_process';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { formatSeed, nthSeed, parseSeed } from './kit/seed.ts';
 import { filesOf, type Mutant, PatchError, patched, type SimulatorName } from './mutants/mutant.ts';
 import { oracleOf } from './mutants/oracle-names.ts';
+import { pageOf, type Row, real_code, rowsOf } from './mutants/report.ts';
 import { simulators } from './mutants/simulators.ts';
 import { mutants } from './mutants/table.ts';
 
@@ -26,9 +30,12 @@ const { values } = parseArgs({
     mutant: { type: 'string', multiple: true },
     simulator: { type: 'string', multiple: true },
     base: { type: 'string' },
+    /** Of these seeds, the first. */
+    from: { type: 'string', default: '0' },
     seeds: { type: 'string', default: '200' },
     budget: { type: 'string', default: '300' },
     hang: { type: 'string', default: '120' },
+    table: { type: 'string' },
     'no-control': { type: 'boolean', default: false },
     /** What a child runs: a mutant's name, or `real` for the code as it is. */
     child: { type: 'string' },
@@ -37,6 +44,7 @@ const { values } = parseArgs({
 
 /** What a child says when it ends. */
 interface Verdict {
+  /** From the base on, whichever was run first. */
   readonly seeds: number;
   /** null: every seed went well. */
   readonly breach: string | null;
@@ -74,6 +82,7 @@ async function child(
   name: string,
   simulator: SimulatorName,
   base: number,
+  from: number,
   seeds: number,
   budget_ms: number,
 ): Promise<void> {
@@ -84,7 +93,7 @@ async function child(
   const run = await simulators[simulator](setImmediate);
   if (unloaded.size > 0) throw new PatchError(`${simulator} never loads ${[...unloaded].join(', ')}`);
   const begun_ms = performance.now();
-  let nth = 0;
+  let nth = from;
   const seed = () => nthSeed(base, nth);
   const broken = (error: unknown) =>
     say({ seeds: nth + 1, breach: error instanceof Error ? error.message : String(error), seed: seed() });
@@ -94,7 +103,7 @@ async function child(
     // The parent looks for hangs: it must hear of each seed.
     process.stdout.write('.');
     try {
-      await run(seed());
+      await run(seed(), nth);
     } catch (error) {
       broken(error);
       return;
@@ -115,17 +124,27 @@ function judge(
   name: string,
   simulator: SimulatorName,
   base: number,
+  from: number,
   seeds: number,
-  hang_ms: number,
 ): Promise<Outcome> {
   const begun_ms = performance.now();
+  const hang_ms = 1000 * number('hang');
   const args = [fileURLToPath(import.meta.url), '--child', name, '--simulator', simulator];
-  args.push('--base', String(base), '--seeds', String(seeds), '--budget', values.budget);
+  args.push(
+    '--base',
+    String(base),
+    '--from',
+    String(from),
+    '--seeds',
+    String(seeds),
+    '--budget',
+    values.budget,
+  );
   const proc = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   return new Promise((resolve, reject) => {
     let out = '';
     let errors = '';
-    let begun = 0;
+    let begun = from;
     let hung = false;
     const give_up = () => {
       hung = true;
@@ -149,7 +168,7 @@ function judge(
       if (line !== undefined) {
         const verdict = JSON.parse(line.slice(verdict_mark.length)) as Verdict;
         resolve({ ...verdict, oracle: verdict.breach === null ? '' : oracleOf(verdict.breach), wall_s });
-      } else if (hung && begun > 0) {
+      } else if (hung && begun > from) {
         const seed = nthSeed(base, begun - 1);
         resolve({
           seeds: begun,
@@ -178,11 +197,46 @@ function row(cells: readonly string[]): string {
     .join(' ');
 }
 
+/** Whole or not at all, after each mutant: a run that is ended early has not been for nothing. */
+function report(now: readonly Row[]): void {
+  const file = values.table;
+  if (file === undefined) return;
+  const before = existsSync(file) ? rowsOf(readFileSync(file, 'utf8')) : [];
+  writeFileSync(`${file}.new`, pageOf(mutants, before, now));
+  renameSync(`${file}.new`, file);
+}
+
+/** Runs a mutant until a seed kills it that the real code gets through. */
+async function hunt({ name, simulator }: Mutant, base: number): Promise<Outcome> {
+  for (let from = Number(values.from); ; ) {
+    const outcome = await judge(name, simulator, base, from, number('seeds'));
+    if (outcome.breach === null || values['no-control']) return outcome;
+    const real = await realOn(simulator, base, outcome.seeds - 1);
+    if (real.breach === null) return outcome;
+    console.log(
+      `    ${formatSeed(outcome.seed)} proves nothing, the real code: ${real.breach.split('\n')[0]}`,
+    );
+    from = outcome.seeds;
+  }
+}
+
+const real_outcomes = new Map<string, Promise<Outcome>>();
+
+/** The real code on one seed; each is run once. */
+function realOn(simulator: SimulatorName, base: number, nth: number): Promise<Outcome> {
+  const key = `${simulator} ${nth}`;
+  const known = real_outcomes.get(key) ?? judge('real', simulator, base, nth, nth + 1);
+  real_outcomes.set(key, known);
+  return known;
+}
+
 /** The real code on all seeds that were used up to a kill. True when it gets through them. */
 async function control(used: ReadonlyMap<SimulatorName, number>, base: number): Promise<boolean> {
   let well = true;
   for (const [simulator, seeds] of used) {
-    const outcome = await judge('real', simulator, base, seeds, 1000 * number('hang'));
+    const outcome = await judge('real', simulator, base, 0, seeds);
+    const by = outcome.breach === null ? null : outcome.oracle;
+    report([{ name: real_code, simulator, by, seeds: outcome.seeds, base }]);
     well &&= outcome.breach === null && outcome.seeds === seeds;
     console.log(
       row([
@@ -217,17 +271,16 @@ async function all(): Promise<boolean> {
   const used = new Map<SimulatorName, number>();
   for (const mutant of chosen) {
     const { name, simulator } = mutant;
-    const outcome = await judge(name, simulator, base, number('seeds'), 1000 * number('hang')).catch(
-      (error: Error) => {
-        errors.push(error.message);
-        return null;
-      },
-    );
+    const outcome = await hunt(mutant, base).catch((error: Error) => {
+      errors.push(error.message);
+      return null;
+    });
     if (outcome === null) {
       console.log(row([name, simulator, 'ERROR', '', '']));
       continue;
     }
     const killed = outcome.breach !== null;
+    report([{ name, simulator, by: killed ? outcome.oracle : null, seeds: outcome.seeds, base }]);
     const by = killed ? outcome.oracle : mutant.survives === undefined ? 'SURVIVED' : 'survived, as argued';
     console.log(row([name, simulator, by, String(outcome.seeds), `${outcome.wall_s.toFixed(1)} s`]));
     if (!killed) {
@@ -248,7 +301,7 @@ async function all(): Promise<boolean> {
   for (const { name, survives } of chosen)
     if (survives !== undefined) console.log(`may survive ${name}: ${survives}`);
   for (const error of errors) console.log(`ERROR ${error}`);
-  if (!well) console.log('THE REAL CODE FAILS: what was killed proves nothing');
+  if (!well) console.log('THE REAL CODE FAILS on a seed above, or was not through in time');
   return survivors.length === 0 && errors.length === 0 && well;
 }
 
@@ -260,6 +313,7 @@ if (values.child === undefined) {
     values.child,
     simulator as SimulatorName,
     parseSeed(values.base ?? '0'),
+    Number(values.from),
     number('seeds'),
     1000 * number('budget'),
   );

@@ -7,16 +7,20 @@
  *     node sim/run-raft.ts --budget 480 --resume FILE            480 seconds more of what FILE says was done
  *     node sim/run-raft.ts --seeds 5 --calm                      five members without faults: how fast it is
  *
+ *     node sim/run-raft.ts --seed 0x1234 --history FILE          what its clients saw of registers (docs/history-format.md)
+ *
  * Prints what was run, how fast, which faults were delivered and which rare states were reached, with their rates. One
- * run of a hundred is made twice, and must be the same. A breach of a promise ends it with status 1 and the line that
+ * run of a hundred (`--twice-every`) is made twice, and must be the same. A breach of a promise ends it with status 1 and the line that
  * replays it; `--keep-going` runs on and prints all of them.
  */
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { formatRecord, type HistoryRecord } from './history/jsonl.ts';
 import { formatSeed, nthSeed, parseSeed } from './kit/seed.ts';
 import { fault_names, mark_names } from './raft/marks.ts';
 import { type RunResult, runSeed } from './raft/run.ts';
 import { rates, Tally } from './raft/tally.ts';
+import { runTwice } from './raft/twice.ts';
 
 const { values } = parseArgs({
   options: {
@@ -28,13 +32,14 @@ const { values } = parseArgs({
     ms: { type: 'string', default: '60000' },
     calm: { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
+    history: { type: 'string' },
+    'twice-every': { type: 'string', default: '100' },
     'keep-going': { type: 'boolean', default: false },
   },
 });
 
 /** The budget that the rates are told for. */
 const long_budget_s = 7200;
-const twice_every = 100;
 const save_every_ms = 10_000;
 
 function numberOf(name: string, text: string): number {
@@ -49,10 +54,14 @@ const budget_ms = values.budget === undefined ? null : 1000 * numberOf('budget',
 const count =
   values.seeds === undefined ? (budget_ms === null ? 10 : Infinity) : numberOf('seeds', values.seeds);
 const one = values.seed === undefined ? null : parseSeed(values.seed);
+const twice_every = numberOf('twice-every', values['twice-every']);
 const file = values.resume;
+if (values.history !== undefined && one === null)
+  throw new RangeError('--history: expected --seed, a history is of one run');
 const options = {
   ms,
   calm: values.calm,
+  ...(values.history === undefined ? {} : { history: writeHistory(values.history) }),
   ...(values.trace ? { sink: (line: string) => console.log(line) } : {}),
 };
 // Errors are answers here, by the thousand; only for one run is it worth knowing where they were made.
@@ -66,6 +75,10 @@ function begun(): Tally {
   if (values.base !== undefined && tally.base !== base)
     throw new RangeError(`${file} is of base ${formatSeed(tally.base)}: expected no other --base`);
   return tally;
+}
+
+function writeHistory(to: string) {
+  return (records: readonly HistoryRecord[]) => writeFileSync(to, records.map(formatRecord).join(''));
 }
 
 /** Whole or not at all. */
@@ -82,13 +95,10 @@ let peak_in_flight = 0;
 let done = 0;
 
 async function run(seed: number, twice: boolean): Promise<RunResult> {
-  const result = await runSeed(seed, options);
-  if (!twice) return result;
+  const once = (of: number) => runSeed(of, options);
+  if (!twice) return await once(seed);
   sum.twice++;
-  const again = await runSeed(seed, options);
-  if (again.trace_hash !== result.trace_hash)
-    throw new Error(`seed ${formatSeed(seed)} ran in two ways: ${result.trace_hash}, ${again.trace_hash}`);
-  return result;
+  return await runTwice(once, seed);
 }
 
 if (one === null)

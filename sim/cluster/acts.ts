@@ -5,14 +5,15 @@
  * its own, so that leaving out one act moves the draws of no other.
  */
 import type { OpInput } from '../../src/config/model.ts';
-import { Knobs } from '../kit/knobs.ts';
-import type { SimCluster } from './cluster.ts';
+import { Clients } from './clients.ts';
+import { cluster_name, type SimCluster } from './cluster.ts';
 import type { SimHost } from './host/sim-host.ts';
 
 /** Hosts by name; `ways` are like `n1>n2 n2>n1`. */
 export type Act =
   | {
-      readonly do: 'power-off' | 'power-on' | 'kill-agent' | 'kill-keeper' | 'end-guest';
+      /** `lose`: for good, its power comes back no more. */
+      readonly do: 'power-off' | 'power-on' | 'lose' | 'kill-agent' | 'kill-keeper' | 'end-guest';
       readonly host: string;
     }
   | {
@@ -31,6 +32,13 @@ export type Act =
   | { readonly do: 'disk-room'; readonly host: string; readonly bytes: number | null }
   /** A bit of the log turns over: where, from 0 to 1. */
   | { readonly do: 'disk-rot'; readonly host: string; readonly at: number }
+  /** What its state image, or its journal of steps, lies on answers this at writes (and reads); null: works again. */
+  | {
+      readonly do: 'store-fault';
+      readonly host: string;
+      readonly store: 'image' | 'journal';
+      readonly code: 'EIO' | 'ENOSPC' | null;
+    }
   /** The wall clock is set forward or back. */
   | { readonly do: 'step-clock'; readonly host: string; readonly ms: number }
   /** Asks a host's agent to hand on the lead. */
@@ -44,8 +52,14 @@ export type Act =
       readonly by?: string;
     }
   | { readonly do: 'cancel'; readonly request: string; readonly host: string }
+  /** `skein cluster recover`, with the nodes that are said to be off; the same afterwards for one; and `--follow`. */
+  | { readonly do: 'recover'; readonly host: string; readonly off: readonly string[] }
+  | { readonly do: 'word'; readonly host: string; readonly node: string }
+  | { readonly do: 'follow'; readonly host: string }
   /** A new host, powered on and joined: the next by number. */
-  | { readonly do: 'join' };
+  | { readonly do: 'join' }
+  /** {@link Acts.healAll} */
+  | { readonly do: 'mend' };
 
 type HostAct = Extract<Act, { readonly host: string }>;
 
@@ -55,28 +69,17 @@ export interface TimedAct {
   readonly act: Act;
 }
 
-const most_tries = 6;
-
-/** FNV-1a over 32 bits: a seed of its own for each name. */
-function seedOf(seed: number, name: string): number {
-  let hash = (0x811c9dc5 ^ seed) >>> 0;
-  for (let i = 0; i < name.length; i += 1) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193) >>> 0;
-  return hash;
-}
-
 export class Acts {
   readonly #cluster: SimCluster;
+  readonly #clients: Clients;
   readonly #from_ms: number;
-  /** How often each request was made so far. */
-  readonly #asked = new Map<string, number>();
-  #under_way = 0;
-  #joins = 0;
   /** Told of each act as it happens. */
   onAct: (timed: TimedAct) => void = () => undefined;
 
   /** Begins now, which must be a whole millisecond: so are all times, and sums of them are exact. */
   constructor(cluster: SimCluster) {
     this.#cluster = cluster;
+    this.#clients = new Clients(cluster);
     this.#from_ms = cluster.time.now_ms;
     if (!Number.isInteger(this.#from_ms)) throw new RangeError(`acts begin at ${this.#from_ms} ms`);
   }
@@ -88,7 +91,7 @@ export class Acts {
 
   /** No client waits for an answer. */
   get idle(): boolean {
-    return this.#under_way === 0;
+    return this.#clients.idle;
   }
 
   /** Calls `fn` in `delay_ms`, rounded up: for whoever decides. */
@@ -118,6 +121,8 @@ export class Acts {
       host.disk_slowness = 1;
       host.log_disk.broken = false;
       host.log_disk.room_bytes = null;
+      host.image.fault = null;
+      host.journal.fault = null;
       host.powerOn();
     }
     this.#cluster.note('run', 'healed');
@@ -141,11 +146,13 @@ export class Acts {
         cluster.links.setDelays(act.delays ?? cluster.options.delays);
         return true;
       case 'submit':
-        this.#submit(act.request, act.ops, act.by ?? null);
+        this.#clients.submit(act.request, act.ops, act.by ?? null);
         return true;
       case 'join':
-        this.#joins += 1;
-        this.#track(this.#join(new Knobs(seedOf(cluster.options.seed, `join ${this.#joins}`))));
+        this.#clients.join();
+        return true;
+      case 'mend':
+        this.healAll();
         return true;
     }
   }
@@ -159,6 +166,10 @@ export class Acts {
         return true;
       case 'power-on':
         host.powerOn();
+        return true;
+      case 'lose':
+        if (host.lost) return false;
+        host.lose();
         return true;
       case 'kill-agent':
         host.crashAgent();
@@ -194,6 +205,10 @@ export class Acts {
         cluster.note(host.name, `a bit of ${file ?? 'nothing'} turned over`);
         return file !== null;
       }
+      case 'store-fault':
+        cluster.note(host.name, `${act.store} answers ${act.code ?? 'as usual'}`);
+        host[act.store].fault = act.code;
+        return true;
       case 'step-clock':
         cluster.note(host.name, `wall clock set by ${act.ms} ms`);
         host.wall_offset_ms += act.ms;
@@ -206,7 +221,16 @@ export class Acts {
           .catch((error: Error) => cluster.note(host.name, error.message));
         return host.agent !== null;
       case 'cancel':
-        this.#cancel(act.request, host);
+        this.#clients.cancel(act.request, host);
+        return true;
+      case 'recover':
+        this.#clients.recover(host, act.off);
+        return true;
+      case 'word':
+        this.#clients.tell(host, 'recover.word', { node: act.node });
+        return true;
+      case 'follow':
+        this.#clients.tell(host, 'cluster.follow', { cluster_name });
         return true;
     }
   }
@@ -223,78 +247,6 @@ export class Acts {
       if (from === undefined || to === undefined) continue;
       if (what === 'cut') links.cut(from.peer_id, to.peer_id);
       else links.heal(from.peer_id, to.peer_id);
-    }
-  }
-
-  #track(act: Promise<void>): void {
-    this.#under_way += 1;
-    act
-      .catch((error: Error) => this.#cluster.fail(`a client failed: ${error.stack}`))
-      .finally(() => {
-        this.#under_way -= 1;
-      });
-  }
-
-  #submit(request: string, ops: readonly OpInput[], by: string | null): void {
-    const times = (this.#asked.get(request) ?? 0) + 1;
-    this.#asked.set(request, times);
-    this.#cluster.note('client', `${request} ${JSON.stringify(ops)}`);
-    const knobs = new Knobs(seedOf(this.#cluster.options.seed, `${request} ${times}`));
-    this.#track(this.#ask(request, ops, knobs, by));
-  }
-
-  async #ask(request_id: string, ops: readonly OpInput[], knobs: Knobs, by: string | null): Promise<void> {
-    const cluster = this.#cluster;
-    for (let attempt = 1; attempt <= most_tries; attempt += 1) {
-      const drawn = knobs.pick(cluster.hosts);
-      const host = by === null ? drawn : (this.#host(by) ?? drawn);
-      if (attempt > 1) cluster.marks.hit('submit repeated');
-      try {
-        if (host.agent === null) throw new Error(`${host.name} is down`);
-        const { jobs } = (await host.agent.call('submit', { request_id, jobs: [{ ops }] })) as {
-          jobs: number[];
-        };
-        cluster.note('client', `${request_id} is job ${jobs[0]}`);
-        cluster.oracles.jobAcknowledged(jobs[0]!, request_id);
-        return;
-      } catch (error) {
-        const { code = '', message } = error as { code?: string; message: string };
-        cluster.note('client', `${request_id} by ${host.name}: ${message}`);
-        if (code === 'invalid' || by !== null) return;
-      }
-      await cluster.time.sleep(knobs.range(50, 4_000));
-    }
-  }
-
-  #cancel(request: string, host: SimHost): void {
-    const jobs = this.#cluster.leader()?.member.state.list('jobs') ?? [];
-    const job = jobs.find((one) => one.request_id === request)?.id;
-    if (job === undefined) return;
-    this.#cluster.note('client', `cancels job ${job}`);
-    // It may have ended, or the host be down.
-    host.agent
-      ?.call('job.cancel', { job })
-      .catch((error: Error) => this.#cluster.note('client', `cancel of ${job}: ${error.message}`));
-  }
-
-  async #join(knobs: Knobs): Promise<void> {
-    const cluster = this.#cluster;
-    const host = cluster.addHost();
-    host.powerOn();
-    for (let attempt = 1; attempt <= most_tries; attempt += 1) {
-      await cluster.time.sleep(knobs.range(1_000, 10_000));
-      if (host.membership.count > 0) return;
-      try {
-        const by = knobs.pick(cluster.hosts);
-        if (by.agent === null || host.agent?.up !== true) throw new Error('a host is down');
-        const asked = { expires_s: 3600, master_capable: true, vm_capable: true };
-        const made = (await by.agent.call('token.create', asked)) as { token: string };
-        await host.agent.join(made.token);
-        cluster.marks.hit('host joined');
-        return;
-      } catch (error) {
-        cluster.note('client', `join of ${host.name}: ${(error as Error).message}`);
-      }
     }
   }
 }

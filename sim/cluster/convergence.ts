@@ -6,7 +6,6 @@ import { limits } from '../../src/config/limits.ts';
 import type { Instance } from '../../src/config/model.ts';
 import type { SimCluster } from './cluster.ts';
 import { jobTwice, notUndone } from './oracles-jobs.ts';
-import { suspend_tag } from './workload.ts';
 
 /** O8 and O11: one leader, equal replicas, jobs ended, instances as they should be. null: converged. */
 export function notConverged(cluster: SimCluster): string | null {
@@ -16,6 +15,7 @@ export function notConverged(cluster: SimCluster): string | null {
   const { commit, term } = replica.status();
   for (const node of state.list('nodes')) {
     const host = cluster.hosts.find((one) => one.name === node.name)!;
+    if (host.lost) continue;
     const member = host.member;
     if (member === null || member.node_uuid !== node.uuid) return `${host.name} is not up`;
     const status = member.replica.status();
@@ -40,10 +40,14 @@ function nameOf(cluster: SimCluster, instance: Instance): string {
   return cluster.leader()?.member.state.get('nodes', instance.owner.node)?.name ?? '?';
 }
 
+function isLost(cluster: SimCluster, name: string): boolean {
+  return cluster.hosts.some((host) => host.name === name && host.lost);
+}
+
 function wrongPlace(cluster: SimCluster, instance: Instance, owner: string): string | null {
   const on = [...cluster.oracles.hostsRunning(instance.uuid)];
-  // What repair must leave alone runs or does not; but never where it does not belong.
-  if (instance.tags.includes(suspend_tag) && on.length === 0) return null;
+  // What waits for a host that is gone for good must be explained (explained.ts).
+  if (instance.admin_state === 'up' && on.length === 0 && isLost(cluster, owner)) return null;
   const wanted = instance.admin_state === 'up' ? [owner] : [];
   return on.join() === wanted.join()
     ? null
@@ -55,12 +59,15 @@ export function lostJob(cluster: SimCluster): string | null {
   const state = cluster.leader()?.member.state;
   if (state === undefined) return 'no leader';
   const jobs = new Map(state.list('jobs').map((job) => [job.id, job.request_id]));
-  // Of jobs that have ended only so many are kept.
-  const kept_from = jobs.size < limits.finished_jobs ? 0 : Math.min(...jobs.keys());
-  for (const [id, request] of cluster.oracles.acknowledged)
-    if (id >= kept_from && jobs.get(id) !== request)
-      return `O3: job ${id} of ${request} is ${jobs.get(id) ?? 'gone'}`;
-  return jobTwice(state) ?? (kept_from === 0 ? notUndone(state) : null);
+  // Of jobs that have ended only so many are kept, the last to end.
+  const all_kept =
+    [...state.list('jobs')].filter((job) => job.end_timestamp !== null).length < limits.finished_jobs;
+  for (const [id, request] of cluster.oracles.acknowledged) {
+    const kept = jobs.get(id);
+    if (kept === undefined ? all_kept : kept !== request)
+      return `O3: job ${id} of ${request} is ${kept ?? 'gone'}`;
+  }
+  return jobTwice(state) ?? (all_kept ? notUndone(state) : null);
 }
 
 /** O12: disks, guests and journal entries that belong to nothing, or are missing. */
@@ -79,13 +86,17 @@ export function leftOver(cluster: SimCluster): string | null {
       own.set(name, (own.get(name) ?? new Set()).add(path));
     }
   }
-  const here = cluster.hosts.filter((host) => state.list('nodes').some((node) => node.name === host.name));
-  const wrong =
-    differ('shared storage', cluster.shared_files, shared) ??
-    here
-      .map((host) => differ(host.name, host.files, own.get(host.name) ?? new Set()))
-      .find((found) => found !== null) ??
-    null;
+  const here = cluster.hosts.filter(
+    (host) => !host.lost && state.list('nodes').some((node) => node.name === host.name),
+  );
+  // What the lost hosts of a recovered cluster made or removed last is known to nobody.
+  const wrong = cluster.oracles.was_recovered
+    ? null
+    : (differ('shared storage', cluster.shared_files, shared) ??
+      here
+        .map((host) => differ(host.name, host.files, own.get(host.name) ?? new Set()))
+        .find((found) => found !== null) ??
+      null);
   if (wrong !== null) return wrong;
   for (const host of cluster.hosts) {
     for (const guest of host.kernel?.guests.values() ?? []) {

@@ -17,7 +17,8 @@ export class Links {
   readonly network: MemoryNetwork;
   #delays: Delays;
   readonly #peers: string[] = [];
-  readonly #cut = new Map<string, number>();
+  /** How often, by sender, then by receiver: asked for all pairs several times a second. */
+  readonly #cut = new Map<string, Map<string, number>>();
   readonly #frozen = new Set<string>();
 
   constructor(time: VirtualTime, knobs: Knobs, delays: Delays) {
@@ -48,31 +49,29 @@ export class Links {
   }
 
   isCut(from: string, to: string): boolean {
-    return this.#cut.has(`${from} ${to}`);
+    return this.#cut.get(from)?.has(to) === true;
   }
 
   /** Cuts overlap: each is undone by one {@link heal}. */
   cut(from: string, to: string): void {
-    const key = `${from} ${to}`;
-    this.#cut.set(key, (this.#cut.get(key) ?? 0) + 1);
+    const cut = this.#cut.get(from) ?? new Map<string, number>();
+    this.#cut.set(from, cut.set(to, (cut.get(to) ?? 0) + 1));
     this.#apply(from, to);
   }
 
   heal(from: string, to: string): void {
-    const key = `${from} ${to}`;
-    const left = (this.#cut.get(key) ?? 0) - 1;
-    if (left > 0) this.#cut.set(key, left);
-    else this.#cut.delete(key);
+    const cut = this.#cut.get(from);
+    const left = (cut?.get(to) ?? 0) - 1;
+    if (left > 0) cut?.set(to, left);
+    else cut?.delete(to);
+    if (cut?.size === 0) this.#cut.delete(from);
     this.#apply(from, to);
   }
 
   healAll(): void {
-    const pairs = [...this.#cut.keys()];
+    const pairs = [...this.#cut].flatMap(([from, cut]) => [...cut.keys()].map((to) => [from, to] as const));
     this.#cut.clear();
-    for (const pair of pairs) {
-      const [from = '', to = ''] = pair.split(' ');
-      this.#apply(from, to);
-    }
+    for (const [from, to] of pairs) this.#apply(from, to);
   }
 
   /** A process that stands still takes nothing in. */
@@ -84,7 +83,7 @@ export class Links {
   }
 
   #blocked(from: string, to: string): boolean {
-    return this.#cut.has(`${from} ${to}`) || this.#frozen.has(to);
+    return this.isCut(from, to) || this.#frozen.has(to);
   }
 
   #apply(from: string, to: string): void {

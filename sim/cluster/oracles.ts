@@ -5,11 +5,13 @@
  */
 import { limits } from '../../src/config/limits.ts';
 import type { Member } from '../../src/node/member.ts';
+import { mesh_limits } from '../../src/node/mesh/limits.ts';
 import type { SimHost } from './host/sim-host.ts';
 import type { Harm } from './oracles-harm.ts';
 import { LeaseOracles } from './oracles-leases.ts';
+import { PlacementOracle } from './oracles-placement.ts';
 import type { VirtualTime } from './virtual-time.ts';
-import type { Leading } from './world.ts';
+import { type Leading, total_memory_mib } from './world.ts';
 
 /** A leader that can act lets go within its deadline, a keeper's look, and a stop script that hangs. */
 const most_address_overlap_ms = 2_500;
@@ -23,6 +25,8 @@ const most_rows = [
   ['requests', limits.requests],
   ['tokens', limits.tokens],
 ] as const;
+/** Of one host, to all others: a few for each job and instance, and renewals. */
+const most_calls = 500;
 /** How many indices back a replica may still be, in the comparison of hashes. */
 const hashes_kept = 200_000;
 
@@ -36,7 +40,10 @@ export class Oracles {
   /** Which life of a host's agent took the address. */
   readonly #taken_by = new Map<string, unknown>();
   readonly #leaders = new Map<number, string>();
-  readonly #hashes = new Map<number, string>();
+  /** By index, for each generation: one that was recovered goes on where its survivor's log ended. */
+  readonly #hashes = new Map<number, Map<number, string>>();
+  #generation = 1;
+  #survives: ReadonlySet<number> = new Set();
   /** Jobs that a client was told of: request by job. */
   readonly acknowledged = new Map<number, string>();
   /** The other way round: all requests are of one job. */
@@ -44,11 +51,13 @@ export class Oracles {
   /** Indices that a replica has applied, in all. */
   hashes_compared = 0;
   readonly leases: LeaseOracles;
+  readonly placement: PlacementOracle;
 
   constructor(time: VirtualTime, fail: (what: string) => void) {
     this.#time = time;
     this.#fail = fail;
     this.leases = new LeaseOracles(fail);
+    this.placement = new PlacementOracle(total_memory_mib, fail);
   }
 
   // ---- O1
@@ -134,24 +143,53 @@ export class Oracles {
 
   applied(host: SimHost, member: Member): void {
     const { index, hash } = member.stateHash();
-    const known = this.#hashes.get(index);
+    const { generation } = member.file;
+    if (generation > this.#generation) this.#recovered(generation);
+    const hashes = this.#hashes.get(generation) ?? new Map<number, string>();
+    this.#hashes.set(generation, hashes);
+    const known = hashes.get(index);
     this.hashes_compared += 1;
     if (known === undefined) {
-      this.#hashes.set(index, hash);
-      this.#hashes.delete(index - hashes_kept);
+      hashes.set(index, hash);
+      hashes.delete(index - hashes_kept);
     } else if (known !== hash) {
       this.#fail(`O5: index ${index} hashes to ${hash} on ${host.name}, to ${known} elsewhere`);
     }
     const { role, term } = member.replica.status();
     if (role !== 'leader') return;
     this.leaderApplied(host, member);
+    this.placement.look(member, member.state);
     const leader = this.#leaders.get(term);
     if (leader === undefined) this.#leaders.set(term, host.name);
     else if (leader !== host.name) this.#fail(`O4: ${host.name} leads in term ${term}, as ${leader} did`);
   }
 
-  /** A client was told that its job is accepted. */
-  jobAcknowledged(job: number, request_id: string): void {
+  /**
+   * The cluster is to go on from a survivor: what only the lost hosts knew is no promise any more, once it does.
+   * @param kept the jobs that the survivor has applied
+   */
+  recovering(kept: ReadonlySet<number>): void {
+    this.#survives = kept;
+  }
+
+  #recovered(generation: number): void {
+    this.#generation = generation;
+    for (const [job, request_id] of this.acknowledged) {
+      if (this.#survives.has(job)) continue;
+      this.acknowledged.delete(job);
+      this.#job_of.delete(request_id);
+    }
+  }
+
+  /** Whether the cluster was recovered. */
+  get was_recovered(): boolean {
+    return this.#generation > 1;
+  }
+
+  /** A client was told that its job is accepted, by a member of that generation. */
+  jobAcknowledged(job: number, request_id: string, generation = this.#generation): void {
+    // By hosts that the cluster was recovered without.
+    if (generation < this.#generation) return;
     const before = this.acknowledged.get(job);
     if (before !== undefined && before !== request_id)
       this.#fail(`O3: job ${job} was promised to ${before} and to ${request_id}`);
@@ -162,6 +200,14 @@ export class Oracles {
   }
 
   // ---- O10
+
+  frame(host: string, bytes: number): void {
+    if (bytes > mesh_limits.max_frame_bytes) this.#fail(`O10: ${host} sends a frame of ${bytes} bytes`);
+  }
+
+  calls(host: string, waiting: number): void {
+    if (waiting > most_calls) this.#fail(`O10: ${waiting} calls of ${host} wait for an answer`);
+  }
 
   checkBounds(hosts: readonly SimHost[]): void {
     for (const host of hosts) {

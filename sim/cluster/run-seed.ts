@@ -11,7 +11,9 @@ import { createOps, type Shape } from '../swarm/shape.ts';
 import { Acts, type TimedAct } from './acts.ts';
 import { Breach, SimCluster } from './cluster.ts';
 import { leftOver, lostJob, notConverged } from './convergence.ts';
-import { drawFaults, Faults } from './faults.ts';
+import { checkExplained } from './explained.ts';
+import { drawFaults } from './fault-knobs.ts';
+import { Faults } from './faults.ts';
 import type { Mark } from './mark-names.ts';
 import type { Turn } from './virtual-time.ts';
 import { drawWork, Workload } from './workload.ts';
@@ -55,7 +57,7 @@ const most_convergence_ms = 420_000;
 const bounds_every_ms = 5_000;
 const kept_lines = 60;
 
-function drawHabits(knobs: Knobs): HostHabits {
+function drawHabits(knobs: Knobs, seed: number): HostHabits {
   const rare = () => knobs.maybe(0.4, () => knobs.range(0, 0.2), 0);
   return {
     sync_ms: knobs.range(0.1, 12),
@@ -66,7 +68,19 @@ function drawHabits(knobs: Knobs): HostHabits {
     master_ip_hangs: rare(),
     os_fails: rare(),
     start_fails: rare(),
+    ...drawRaftLimits(new Knobs(seed ^ 0xc0de)),
   };
+}
+
+/**
+ * With the product's limits a run is too short for any member to need a snapshot, and a snapshot is over in a moment.
+ * Draws of their own: all others stay as they are.
+ */
+function drawRaftLimits(knobs: Knobs): Pick<HostHabits, 'raft_limits'> {
+  if (knobs.chance(0.5)) return {};
+  const compaction = { every_entries: knobs.pick([15, 40, 120]), keep_entries: knobs.pick([2, 20]) };
+  const transfer = { chunk_bytes: knobs.pick([1024, 8192, 65_536]), window: knobs.integer(1, 4) };
+  return { raft_limits: { compaction, transfer } };
 }
 
 function drawPool(knobs: Knobs, { shape }: RunOptions): number {
@@ -89,10 +103,10 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
     lease,
     candidate_pool_size: drawPool(knobs, options),
     delays: { least_ms: knobs.range(0.02, 1), mean_ms: knobs.range(0.05, 5) },
-    habits: drawHabits(knobs),
+    habits: drawHabits(knobs, options.seed),
   });
   const ha = lease === 'scaled' ? scaled_ha : default_ha;
-  const fault_knobs = drawFaults(knobs, ha.kill_ms);
+  const fault_knobs = drawFaults(knobs, ha.kill_ms, options.seed);
   try {
     options.observe?.(cluster);
     await cluster.found();
@@ -101,14 +115,14 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
     await cluster.run(Math.ceil(cluster.time.now_ms) - cluster.time.now_ms);
     const acts = new Acts(cluster);
     const faults = new Faults(cluster, acts, fault_knobs);
-    const drawn = drawWork(knobs, cluster.options.nodes, options.protection_changes);
+    const drawn = drawWork(knobs, cluster.options.nodes, options.protection_changes, options.seed);
     const work = new Workload(cluster, acts, drawn, options.shape ? createOps(options.shape) : null);
     faults.onLost = (host) => work.hostLost(host);
     if (options.record !== undefined) acts.onAct = options.record;
     if (options.play !== undefined) acts.play(options.play);
     else {
       work.start();
-      faults.start();
+      faults.start(options.minutes * 60_000);
     }
     for (let left_ms = options.minutes * 60_000; left_ms > 0; left_ms -= bounds_every_ms) {
       await cluster.run(Math.min(left_ms, bounds_every_ms));
@@ -127,7 +141,10 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
   }
 }
 
-/** Waits until nothing is under way and everything is as it should be. @throws Breach */
+/**
+ * Waits until nothing is under way and everything is as it should be; at most `most_ms` while no job ends. A long queue may
+ * take its time, as long as it moves. @throws Breach
+ */
 export async function settle(
   cluster: SimCluster,
   acts: Acts,
@@ -135,14 +152,24 @@ export async function settle(
 ): Promise<void> {
   const wrong = () => notConverged(cluster) ?? lostJob(cluster) ?? leftOver(cluster);
   let next_look_ms = cluster.time.now_ms;
-  const held = await cluster.run(most_ms, () => {
-    if (cluster.time.now_ms < next_look_ms) return false;
-    next_look_ms = cluster.time.now_ms + 500;
-    return acts.idle && wrong() === null;
-  });
-  if (held) return;
+  for (let open = Number.POSITIVE_INFINITY; ; ) {
+    const held = await cluster.run(most_ms, () => {
+      if (cluster.time.now_ms < next_look_ms) return false;
+      next_look_ms = cluster.time.now_ms + 500;
+      return acts.idle && wrong() === null;
+    });
+    if (held) return checkExplained(cluster);
+    const before = open;
+    open = openJobs(cluster);
+    if (open === 0 || open >= before) break;
+  }
   noteWarnings(cluster);
   throw new Breach(`O8: not converged in ${most_ms / 1000} s: ${wrong()}`);
+}
+
+function openJobs(cluster: SimCluster): number {
+  const jobs = cluster.leader()?.member.state.list('jobs') ?? [];
+  return [...jobs].filter((job) => job.end_timestamp === null).length;
 }
 
 async function converge(cluster: SimCluster, acts: Acts, trace: Trace): Promise<RunResult> {

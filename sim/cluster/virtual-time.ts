@@ -112,10 +112,11 @@ export class VirtualTime {
     let at = heap.length;
     heap.push(timer);
     while (at > 0) {
-      const parent = (at - 1) >>> 1;
-      if (before(heap[parent]!, timer)) break;
-      heap[at] = heap[parent]!;
-      at = parent;
+      const up = (at - 1) >>> 1;
+      const parent = heap[up]!;
+      if (before(parent, timer)) break;
+      heap[at] = parent;
+      at = up;
     }
     heap[at] = timer;
   }
@@ -125,12 +126,17 @@ export class VirtualTime {
     const timer = heap[from]!;
     let at = from;
     for (;;) {
-      let child = 2 * at + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child += 1;
-      if (before(timer, heap[child]!)) break;
-      heap[at] = heap[child]!;
-      at = child;
+      let down = 2 * at + 1;
+      let child = heap[down];
+      if (child === undefined) break;
+      const right = heap[down + 1];
+      if (right !== undefined && before(right, child)) {
+        child = right;
+        down += 1;
+      }
+      if (before(timer, child)) break;
+      heap[at] = child;
+      at = down;
     }
     heap[at] = timer;
   }

@@ -3,6 +3,7 @@
  * the leader reaches, where a majority is together. Oracles of liveness judge by it. It must never ask an agent how it
  * feels, only what is being done to it; who leads and who votes is read off the replicas.
  */
+import { meta_key } from '../../src/config/keys.ts';
 import type { Member } from '../../src/node/member.ts';
 import type { SimCluster } from './cluster.ts';
 import type { SimHost } from './host/sim-host.ts';
@@ -53,7 +54,10 @@ export class Weather {
   #look(): void {
     const { hosts, links } = this.#cluster;
     const slow = links.mean_ms > most_mean_delay_ms;
-    const well = slow ? [] : hosts.filter((host) => this.#isWell(host));
+    // Hosts that the cluster was recovered without are in reach, and get nothing.
+    const newest = Math.max(...hosts.map((host) => host.member?.file.generation ?? 0));
+    const of = hosts.filter((host) => host.member?.file.generation === newest);
+    const well = slow || awaited(of) ? [] : of.filter((host) => this.#isWell(host));
     for (const host of hosts) {
       if (host.member === null) this.#members.delete(host);
       else this.#members.set(host, host.member);
@@ -80,7 +84,7 @@ export class Weather {
   #isWell(host: SimHost): boolean {
     const { member } = host;
     if (member === null || this.#members.get(host) !== member || host.stands_still) return false;
-    if (host.disk_slowness !== 1) return false;
+    if (host.disk_is_slow) return false;
     const node = member.state.get('nodes', member.node_uuid);
     return node !== undefined && !node.offline;
   }
@@ -92,15 +96,19 @@ export class Weather {
 
   /** Whoever reaches the fewest of the others goes, until all that are left reach one another. */
   #company(well: readonly SimHost[]): readonly SimHost[] {
-    let left = [...well];
+    const left = [...well];
+    const lacks = left.map((host) => {
+      let count = 0;
+      for (const other of left) if (other !== host && !this.#touch(host, other)) count += 1;
+      return count;
+    });
     for (;;) {
-      const lacks = left.map(
-        (host) => left.filter((other) => other !== host && !this.#touch(host, other)).length,
-      );
-      const worst = Math.max(0, ...lacks);
-      if (worst === 0) return left;
-      const out = lacks.lastIndexOf(worst);
-      left = left.filter((_, at) => at !== out);
+      const out = lacks.lastIndexOf(Math.max(0, ...lacks));
+      if (out < 0 || lacks[out] === 0) return left;
+      const [gone] = left.splice(out, 1);
+      lacks.splice(out, 1);
+      // Only what this one lacked, or was lacked by, counts anew.
+      for (const [at, other] of left.entries()) if (!this.#touch(other, gone!)) lacks[at]! -= 1;
     }
   }
 }
@@ -117,4 +125,12 @@ function majority(hosts: readonly SimHost[]): boolean {
   return [voters, voters_outgoing]
     .filter((set) => set.length > 0)
     .every((set) => 2 * set.filter((id) => there.has(id)).length > set.length);
+}
+
+/** After a recovery leaders may grant nothing for T, as long as there is a node not seen since that nobody said is off. */
+function awaited(hosts: readonly SimHost[]): boolean {
+  return hosts.some((host) => {
+    const recovery = host.member?.state.get('meta', meta_key)?.recovery;
+    return recovery?.unseen.some(({ word }) => !word) === true;
+  });
 }

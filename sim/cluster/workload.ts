@@ -20,12 +20,25 @@ export interface WorkKnobs {
   readonly protection_changes: boolean;
   /** Chance that a request is made twice at once, through two hosts. */
   readonly asks_twice: number;
+  /** Whether nodes are marked offline, or made unable to run guests, and back. */
+  readonly capability: boolean;
+  /** What instances take, in MiB: one of these. */
+  readonly memory_mib: readonly number[];
   /** How often somebody acts when a host is lost, before repair does. */
   readonly rescues: number;
 }
 
-export function drawWork(knobs: Knobs, nodes: number, protection_changes: boolean): WorkKnobs {
+/** Some so large that a host takes one of them. */
+const large_mib = [256, 8_192, 24_576, 40_960];
+const later_salt = 0x20b5;
+
+export function drawWork(knobs: Knobs, nodes: number, protection_changes: boolean, seed: number): WorkKnobs {
+  // Drawn apart, so that a seed keeps what it drew before these were thought of.
+  const later = new Knobs(seed ^ later_salt);
   return {
+    capability: later.chance(0.3),
+    // Not drawn yet: two jobs that choose a node at the same time do not see each other's choice (docs/plan.md).
+    memory_mib: later.chance(0) ? large_mib : [256],
     every_ms: knobs.range(500, 8_000),
     instances: knobs.integer(2, 2 + 2 * Math.min(nodes, 20)),
     membership: knobs.chance(0.3),
@@ -120,6 +133,9 @@ export class Workload {
             { drained: false },
             { master_candidate: false },
             { master_candidate: true },
+            ...(this.#settings.capability
+              ? [{ vm_capable: false }, { vm_capable: true }, { offline: true }, { offline: false }]
+              : []),
           ]),
         }),
       ],
@@ -221,6 +237,8 @@ export class Workload {
 
   #create(instance_name: string): Op {
     const disk_template = this.#knobs.pick(['diskless', 'sharedfile', 'sharedfile', 'file']);
+    const sizes = this.#settings.memory_mib;
+    const memory_mib = sizes.length === 1 ? sizes[0] : this.#knobs.pick(sizes);
     const disks = disk_template === 'diskless' ? [] : [{ size: this.#knobs.integer(1, 64) }];
     return {
       OP_ID: 'OP_INSTANCE_CREATE',
@@ -229,7 +247,7 @@ export class Workload {
       disk_template,
       disks,
       nics: [{}],
-      beparams: { maxmem: 256, minmem: 256 },
+      beparams: { maxmem: memory_mib, minmem: memory_mib },
       start: this.#knobs.chance(0.9),
       ...(this.#knobs.chance(0.5) ? { no_install: true } : { os_type: sim_os }),
     };

@@ -1,4 +1,5 @@
 /** What every part of a simulated cluster shares: time, chance, network, shared storage, trace, and those who watch. */
+import type { ReplicaLimits } from '../../src/consensus/index.ts';
 import type { Knobs } from '../kit/knobs.ts';
 import type { Marks } from '../kit/marks.ts';
 import type { Trace } from '../kit/trace.ts';
@@ -24,12 +25,17 @@ export interface Watcher {
   thawed(instance: string, epoch: number): void;
   /** The master address is on a host from now on, or no longer. */
   address(host: string, held: boolean): void;
+  /** A frame of Raft is handed to the network; so many calls of a host wait for an answer. */
+  frame(host: string, bytes: number): void;
+  calls(host: string, waiting: number): void;
   /** Somebody's keeper, or whole host, stood still until now. */
   keeperStoodStill(host: string, from_ms: number): void;
 }
 
 /** How the hosts' parts behave, drawn once a run. Durations in milliseconds of the host's clock. */
 export interface HostHabits {
+  /** Of its agent: see AgentOptions. */
+  readonly raft_limits?: Partial<ReplicaLimits>;
   /** Mean of a synced write. */
   readonly sync_ms: number;
   /** Mean of a line between agent and keeper. */
@@ -61,6 +67,9 @@ export interface World {
   /** A breach found outside of the caller's reach: the run ends with it. */
   fail(what: string): void;
 }
+
+/** Of each host, all of it for guests. */
+export const total_memory_mib = 65_536;
 
 /** Unix time at which every run begins, in seconds. */
 export const begin_wall_s = 1_800_000_000;

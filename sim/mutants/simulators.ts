@@ -5,7 +5,8 @@
 import type { Turn } from '../cluster/virtual-time.ts';
 import type { SimulatorName } from './mutant.ts';
 
-export type Simulator = (seed: number) => Promise<void>;
+/** @param nth of its seeds, from 0 */
+export type Simulator = (seed: number, nth: number) => Promise<void>;
 
 /** Virtual time under faults, a run. */
 const raft_ms = 30_000;
@@ -31,9 +32,8 @@ async function explore(): Promise<Simulator> {
   const { createCore } = await import('../../src/consensus/core.ts');
   const exploring = await import('../explore/explore.ts');
   const { scopes } = await import('../explore/scenes.ts');
-  let nth = 0;
-  return async (seed) => {
-    const scope = scopes[nth++];
+  return async (seed, nth) => {
+    const scope = scopes[nth];
     if (scope === undefined) return;
     const { scene, lag } = scope;
     const found = exploring.explore({

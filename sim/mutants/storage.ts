@@ -93,8 +93,8 @@ export const storage_mutants: readonly Mutant[] = [
     edits: [
       consensus(
         'snapshot-installer',
-        'await machine.restore(meta, chunksOf(chunks));',
-        'await deps.hold(replaceLog(deps, meta));\n      await machine.restore(meta, chunksOf(chunks));\n      return true;',
+        'await machine.restore(meta, chunks);',
+        'await deps.hold(replaceLog(deps, meta));\n      await machine.restore(meta, chunks);\n      return true;',
       ),
     ],
   },

@@ -1,6 +1,6 @@
 /**
- * What clients saw, in the order they saw it. Every call and every return has a stamp of its own, so that "before" is
- * never in doubt. Registers go to the linearizability checker; lists are checked here: appends of unique values make a
+ * What clients saw, in the order they saw it. Every call and every return has a time of its own, so that "before" is
+ * never in doubt: what happened in one moment of virtual time stands a microsecond apart. Registers go to the linearizability checker; lists are checked here: appends of unique values make a
  * list whose every state is a prefix of the last one, which tells the whole order (as in Elle, Kingsbury and Alvaro,
  * VLDB 2020).
  */
@@ -16,6 +16,7 @@ export interface Op {
   readonly key: string;
   readonly value: number | null;
   readonly expected: number | null;
+  /** Both in microseconds. */
   readonly call: number;
   /** 0 while it is under way. */
   return: number;
@@ -27,11 +28,17 @@ export class History {
   readonly ops: Op[] = [];
   /** By client and key: what its last read of a register saw. */
   readonly #seen = new Map<string, number>();
-  #stamp = 0;
+  readonly #clock_us: () => number;
+  #last_us = 0;
+
+  /** @param clock_us virtual time */
+  constructor(clock_us: () => number) {
+    this.#clock_us = clock_us;
+  }
 
   begin(client: number, type: Op['type'], key: string, value: number | null, expected: number | null): Op {
     const id = this.ops.length + 1;
-    const call = ++this.#stamp;
+    const call = this.#moment();
     const op: Op = {
       id,
       client,
@@ -49,11 +56,16 @@ export class History {
   }
 
   end(op: Op, outcome: Outcome, result: Value | boolean = null): void {
-    op.return = ++this.#stamp;
+    op.return = this.#moment();
     op.outcome = outcome;
     op.result = result;
     if (op.type === 'get' && outcome === 'ok' && typeof result === 'number')
       this.#seen.set(`${op.client} ${op.key}`, result);
+  }
+
+  #moment(): number {
+    this.#last_us = Math.max(this.#last_us + 1, Math.floor(this.#clock_us()));
+    return this.#last_us;
   }
 
   /** What this client last saw in a register; null: nothing. */

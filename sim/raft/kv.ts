@@ -117,10 +117,10 @@ export class KvMachine implements StateMachine {
   snapshot(chunk_bytes: number): { readonly meta: SnapshotMeta; readonly chunks: AsyncIterable<Uint8Array> } {
     const image = this.image();
     const all = encoder.encode(JSON.stringify([image.hash, image.state]));
-    async function* chunks(): AsyncIterable<Uint8Array> {
+    async function* chunks(): AsyncGenerator<Uint8Array> {
       for (let at = 0; at < all.length; at += chunk_bytes) yield all.slice(at, at + chunk_bytes);
     }
-    return { meta: image.meta, chunks: chunks() };
+    return { meta: image.meta, chunks: { [Symbol.asyncIterator]: chunks } };
   }
 
   async restore(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<void> {

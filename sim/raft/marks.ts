@@ -51,6 +51,9 @@ export const mark_names = [
   'frozen for longer than an election timeout while leading',
   'snapshot installed below a tail that matches',
   'rival change of the members by a new leader',
+  'learner fed by a relay',
+  'relay lost',
+  'relayed learner promoted',
 ] as const;
 
 export type MarkName = (typeof mark_names)[number];

@@ -1,24 +1,19 @@
 /**
- * One member: its disk and its image, which outlive processes, and the process that runs the real replica on them.
- * Opening it checks that the disk kept every promise of the life before. A member that ends itself for any other reason
- * than a disk error that was injected has broken an invariant, and the run ends.
+ * One member: its storage, which outlives processes, and the process that runs the real replica on it. A member that ends
+ * itself for any other reason than a disk error that was injected has broken an invariant, and the run ends.
  */
 import {
-  bootstrapLog,
   type Configuration,
   ConsensusError,
-  LogExistsError,
   type MemberId,
-  openLogStore,
   openReplica,
   type ReplicaApi,
   type ReplicaStatus,
 } from '../../src/consensus/index.ts';
-import type { Knobs } from '../kit/knobs.ts';
-import { type SimClock, SimProcess } from './clock.ts';
-import { type DiskOperation, diskError, SimDisk } from './disk.ts';
-import { emptyStable, entryHash, KvMachine, type Stable } from './kv.ts';
-import { lastIndex, WatchedLog } from './watched-log.ts';
+import { SimProcess } from './clock.ts';
+import { entryHash, KvMachine } from './kv.ts';
+import { isInjected, MemberStorage, sleep } from './member-storage.ts';
+import { lastIndex, type WatchedLog } from './watched-log.ts';
 import type { World } from './world.ts';
 
 /** How a process ends: the host loses power; the process is killed; it ends itself on a disk error. */
@@ -41,38 +36,26 @@ interface Life {
   readonly env: SimProcess;
   readonly rate: number;
   running: Running | null;
+  /** It is being closed in order: it answers nothing any more. */
+  closing: boolean;
   /** Whoever waits for an answer of this process. */
   readonly waiting: Set<() => void>;
 }
 
 export class Member {
   readonly id: MemberId;
-  readonly stable: Stable = emptyStable();
-  readonly disk = new SimDisk();
+  readonly storage: MemberStorage;
   /** As of its last event; null while it is not open. */
   status: ReplicaStatus | null = null;
   /** Removed for good, or never to be restarted. */
   destroyed = false;
-  /** The disk does nothing before this moment. */
-  stalled_until_ms = 0;
-  /** Writes and syncs that fail. */
-  error_rate = 0;
-  /** What happened to its log at rest; null: nothing, or nothing that its next start minded. */
-  damage: string | null = null;
-  /** Its log was found damaged: it listens and does not count. */
-  faulty = false;
   readonly #world: World;
-  readonly #configuration: Configuration;
-  #founded = false;
-  #log: WatchedLog | null = null;
   #life: Life | null = null;
-  /** The last life ended in a power cut: what was last written may not be noted as durable. */
-  #torn = false;
 
   constructor(world: World, id: MemberId, configuration: Configuration) {
     this.#world = world;
-    this.#configuration = configuration;
     this.id = id;
+    this.storage = new MemberStorage(world, id, configuration);
   }
 
   get up(): boolean {
@@ -81,6 +64,10 @@ export class Member {
 
   get env(): SimProcess | null {
     return this.#life?.env ?? null;
+  }
+
+  get closing(): boolean {
+    return this.#life?.closing === true;
   }
 
   get running(): Running | null {
@@ -108,7 +95,7 @@ export class Member {
       },
       fatal: (reason, cause) => this.#fatal(reason, cause),
     });
-    const life: Life = { env, rate, running: null, waiting: new Set() };
+    const life: Life = { env, rate, running: null, closing: false, waiting: new Set() };
     this.#life = life;
     w.note(this, 'starts');
     env.after(0, () => {
@@ -131,18 +118,8 @@ export class Member {
     this.#life = null;
     this.status = null;
     life.env.stop();
-    // The image may hold more than was flushed: nothing keeps a data base from writing early.
-    const ahead =
-      life.running !== null && this.stable.writing === null && w.draws.chance(w.knobs.image_ahead);
-    if (this.stable.writing !== null && w.draws.chance(0.5)) this.stable.image = this.stable.writing;
-    else if (ahead) this.stable.image = life.running!.machine.image();
-    this.stable.writing = null;
+    this.storage.ended(how === 'power', life.running?.machine ?? null);
     w.network.leave(this.id, how !== 'power');
-    // One fault at a time: damage right behind a power cut may look as a write that the cut tore, which nobody was
-    // promised (docs/design/storage-faults.md).
-    if (how === 'power' && this.damage === null) this.disk.crash(w.draws);
-    this.#torn = how === 'power' && this.damage === null;
-    this.disk.astray = null;
     for (const tell of [...life.waiting]) tell();
     // What was under way when the faults ended still kills; nothing stays down then.
     if (w.calm) w.clock.after(100, () => this.start());
@@ -154,6 +131,7 @@ export class Member {
     if (life === null || life.running === null) return;
     const { replica } = life.running;
     life.env.after(0, () => {
+      life.closing = true;
       replica.close().then(
         () => {
           if (this.#life === life) this.end('kill');
@@ -175,36 +153,12 @@ export class Member {
 
   /** Bytes are on their way to its disk and not synced. */
   get writing(): boolean {
-    return this.#life?.running != null && this.disk.dirty;
-  }
-
-  /** One place of its log rots. @returns whether it did */
-  rot(draws: Knobs): boolean {
-    if (this.#torn && this.running === null) return false;
-    this.damage = this.disk.rot(draws);
-    return this.damage !== null;
-  }
-
-  /** Its next write to the log goes to another sector of the same file, once. */
-  misdirect(draws: Knobs, may: () => boolean, done: () => void): void {
-    this.disk.astray = (name, offset, size) => {
-      if (this.running === null || !may()) return null;
-      const sectors = Math.floor(size / 512);
-      const to = draws.integer(0, sectors) * 512 + (offset % 512);
-      if (to === offset) return null;
-      this.disk.astray = null;
-      this.damage = `${name}: a write for ${offset} went to ${to}`;
-      done();
-      return to;
-    };
+    return this.#life?.running != null && this.storage.disk.dirty;
   }
 
   /** Its faults end. */
   calm(): void {
-    this.stalled_until_ms = 0;
-    this.error_rate = 0;
-    this.disk.astray = null;
-    this.disk.capacity_bytes = Number.POSITIVE_INFINITY;
+    this.storage.calm();
     this.env?.thaw();
   }
 
@@ -239,27 +193,14 @@ export class Member {
   async #open(life: Life): Promise<void> {
     const w = this.#world;
     const { env } = life;
-    const disk = this.disk.attach((operation) => this.#before(env, operation));
-    if (!this.#founded) {
-      await bootstrapLog(disk, this.#configuration).catch((error: unknown) => {
-        // A life before this one got further than it lived to say.
-        if (!(error instanceof LogExistsError)) throw error;
-      });
-      this.#founded = true;
-    }
-    const { segment_bytes, reserve_bytes, timing, compact_every, compact_keep, chunk_bytes, flow } = w.knobs;
-    const warn = (message: string, fields: Record<string, unknown>) =>
-      w.watch.line(this, 'warn', message, fields);
-    const store = await openLogStore(disk, { segment_bytes, reserve_bytes, warn });
-    const log = new WatchedLog(store, {
+    const { log, spool } = await this.storage.open(env, {
       entry: (entry, hash, before) => w.oracle.entry(this.id, entry, hash, before),
       replaced: (index, slot) => w.watch.replaced(this, index, slot),
       boundary: (meta) => w.oracle.boundary(this.id, meta),
     });
-    this.#judgeStart(log);
-    this.#log = log;
-    w.watch.opens(this, log, this.stable.image.meta.index > lastIndex(log.given));
-    const machine = new KvMachine(this.stable, {
+    const { stable } = this.storage;
+    w.watch.opens(this, log, stable.image.meta.index > lastIndex(log.given));
+    const machine = new KvMachine(stable, {
       applied: (entry, state_hash) => {
         w.clock.stir(env);
         const term = Math.max(log.given.term, this.status?.term ?? 0);
@@ -273,69 +214,20 @@ export class Member {
       sleep: (delay_ms) => sleep(w.clock, env, delay_ms),
     });
     const transport = w.network.join(env);
+    const { timing, compact_every, compact_keep, chunk_bytes, flow, relays } = w.knobs;
     const limits = {
       compaction: { every_entries: compact_every, keep_entries: compact_keep },
       transfer: { chunk_bytes, ...w.knobs.transfer },
       ...flow,
+      ...(relays === null ? {} : { relays }),
     };
-    const replica = openReplica({ id: this.id, timing, limits }, { log, machine, transport, env });
+    const replica = openReplica({ id: this.id, timing, limits }, { log, machine, transport, env, spool });
     life.running = { replica, log, machine };
     w.clock.stir(env);
-  }
-
-  /** What a start finds is what was promised; or it is damaged, says so, and there is a reason. */
-  #judgeStart(log: WatchedLog): void {
-    const w = this.#world;
-    const { fault } = log.initial;
-    if (fault !== undefined) {
-      if (this.damage === null)
-        w.oracle.fail(`member ${this.id} finds damage where none was done: ${fault.reason}`);
-      if (!this.faulty) w.marks.hit('damage of the log found at a start');
-      this.faulty = true;
-      return;
-    }
-    if (this.faulty) w.oracle.fail(`member ${this.id} has forgotten that its log was damaged`);
-    const broken = this.#log?.broken(log.initial) ?? null;
-    if (broken !== null)
-      w.oracle.fail(`the disk of member ${this.id} broke a promise: ${broken} (${this.damage ?? 'sound'})`);
-    if (this.damage !== null) w.marks.hit('damage of the log without effect');
-    this.damage = null;
-  }
-
-  #before(env: SimProcess, operation: DiskOperation): Promise<void> | null {
-    const w = this.#world;
-    if (env.state === 'stopped') return new Promise(() => undefined);
-    w.clock.stir(env);
-    if (operation === 'list' || operation === 'read' || operation === 'open') return null;
-    if (this.error_rate > 0 && w.draws.chance(this.error_rate)) {
-      w.faults.hit('disk error');
-      throw diskError('EIO', operation);
-    }
-    const { sync_ms, slow_ms, slow } = w.knobs.disk;
-    let wait_ms = Math.max(0, this.stalled_until_ms - w.clock.now_ms);
-    if (operation === 'sync' || operation === 'directory') {
-      if (sync_ms > 0) wait_ms += w.draws.exponential(sync_ms);
-      if (slow > 0 && w.draws.chance(slow) && !w.calm) wait_ms += w.draws.exponential(slow_ms);
-    }
-    return wait_ms === 0 ? null : sleep(w.clock, env, wait_ms);
   }
 
   #fatal(reason: string, cause: unknown): void {
     if (isInjected(cause)) this.end('disk');
     else this.#world.oracle.fail(`member ${this.id} ended itself: ${reason}`);
   }
-}
-
-/** Whoever waited for this goes on: more happens than a timer's end. */
-function sleep(clock: SimClock, env: SimProcess, delay_ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    env.after(delay_ms, () => {
-      clock.stir(env);
-      resolve();
-    });
-  });
-}
-
-function isInjected(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'EIO' || error.code === 'ENOSPC');
 }

@@ -6,6 +6,7 @@ import type { MemberChange, MemberId } from '../../src/consensus/index.ts';
 import type { Knobs } from '../kit/knobs.ts';
 import type { FaultName } from './marks.ts';
 import type { Member } from './member.ts';
+import { relayOf } from './relays.ts';
 import type { World } from './world.ts';
 
 const timeout_ms = 20_000;
@@ -28,14 +29,20 @@ export async function churnMembers(w: World, draws: Knobs): Promise<void> {
     w.fault(plan.name, describe(plan.changes), leader);
     const promotes = plan.name === 'members: promote';
     if (promotes && w.partitions > 0) w.marks.hit('learner promoted during a partition');
+    const promoted = plan.changes.filter(({ type }) => type === 'add-voter');
+    const relayed = promoted.some(({ id }) => relayOf(w, id) !== 0);
     w.changing++;
     const answer = await leader.ask(({ replica }) => replica.changeMembers(plan.changes), timeout_ms);
     w.changing--;
     w.note(leader, `change: ${answer.type === 'refused' ? answer.error.message : answer.type}`);
     if (answer.type === 'refused' && answer.error.code === 'config-refused')
       w.marks.hit('membership change refused');
-    if (answer.type === 'ok' && plan.changes.some(({ type, id }) => type === 'remove' && w.member(id).faulty))
+    if (
+      answer.type === 'ok' &&
+      plan.changes.some(({ type, id }) => type === 'remove' && w.member(id).storage.faulty)
+    )
       w.marks.hit('damaged member removed');
+    if (answer.type === 'ok' && relayed) w.marks.hit('relayed learner promoted');
     if (answer.type === 'ok' && plan.name === 'members: remove leader') w.marks.hit('leader removed itself');
     if (answer.type === 'ok' && plan.changes.length > 1 && plan.changes.some((c) => c.type === 'add-learner'))
       w.marks.hit('voter demoted through a joint configuration');
@@ -132,10 +139,10 @@ function planned(w: World, draws: Knobs, leader: Member): Plan | null {
 /** While somebody is damaged only that is changed: it is removed, with a whole learner in its place where there is one. */
 function repaired(w: World, draws: Knobs, leader: Member): Plan | null {
   const { voters, learners } = leader.status!.configuration;
-  const gone = [...voters, ...learners].find((id) => w.member(id).faulty);
+  const gone = [...voters, ...learners].find((id) => w.member(id).storage.faulty);
   if (gone === undefined || gone === leader.id) return null;
   const remove = { type: 'remove', id: gone } as const;
-  const whole = learners.filter((id) => w.member(id).damage === null);
+  const whole = learners.filter((id) => w.member(id).storage.damage === null);
   if (whole.length === 0 || !voters.includes(gone) || draws.chance(0.5))
     return { name: 'members: remove', changes: [remove] };
   const changes = [{ type: 'add-voter', id: draws.pick(whole) } as const, remove];

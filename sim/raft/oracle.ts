@@ -175,6 +175,11 @@ export class Oracle {
     this.acked_index = Math.max(this.acked_index, index);
   }
 
+  /** Whether somebody is known to have called this entry committed. */
+  isCommitted(index: number, term: number): boolean {
+    return this.#log[index - 1]?.term === term;
+  }
+
   effectOf(id: number): number | undefined {
     return this.#effects.get(id);
   }

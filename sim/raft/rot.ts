@@ -11,8 +11,8 @@ import type { World } from './world.ts';
 export async function rot(w: World, draws: Knobs): Promise<void> {
   const member = draws.pick(w.existing);
   if (draws.chance(0.4)) return await rotBehindTheLeader(w, draws);
-  if (!mayBeDamaged(w, member) || !member.rot(draws)) return;
-  w.fault('bit rot', member.damage ?? '', member);
+  if (!mayBeDamaged(w, member) || !member.storage.rot(draws, member.running !== null)) return;
+  w.fault('bit rot', member.storage.damage ?? '', member);
   await restartSoon(w, draws, member);
 }
 
@@ -31,8 +31,8 @@ async function rotBehindTheLeader(w: World, draws: Knobs): Promise<void> {
     late.flatMap((to) => [leader.id, member.id].map((from) => [from, to] as const)),
   );
   await w.sleep(draws.range(0.3, 0.9) * w.election_ms);
-  if (!w.over && mayBeDamaged(w, member) && member.rot(draws)) {
-    w.fault('bit rot', member.damage ?? '', member);
+  if (!w.over && mayBeDamaged(w, member) && member.storage.rot(draws, member.running !== null)) {
+    w.fault('bit rot', member.storage.damage ?? '', member);
     member.end('kill');
     member.start();
     const cut = w.network.block(others.flatMap((id) => ends(leader.id, id)));
@@ -54,16 +54,16 @@ function ends(a: MemberId, b: MemberId) {
 /** A write goes to another place than it should, and says that it went well. */
 export async function misdirect(w: World, draws: Knobs): Promise<void> {
   const member = draws.pick(w.alive);
-  const done = () => w.fault('misdirected write', member.damage ?? '', member);
-  member.misdirect(draws, () => !w.over && mayBeDamaged(w, member), done);
+  const done = () => w.fault('misdirected write', member.storage.damage ?? '', member);
+  member.storage.misdirect(draws, () => member.running !== null && !w.over && mayBeDamaged(w, member), done);
   await w.sleep(1000);
-  member.disk.astray = null;
-  if (member.damage !== null) await restartSoon(w, draws, member);
+  member.storage.disk.astray = null;
+  if (member.storage.damage !== null) await restartSoon(w, draws, member);
 }
 
 async function restartSoon(w: World, draws: Knobs, member: Member): Promise<void> {
   await w.sleep(draws.exponential(1000, 5000));
-  if (!w.over && member.damage !== null && !member.faulty) member.end('kill');
+  if (!w.over && member.storage.damage !== null && !member.storage.faulty) member.end('kill');
 }
 
 /**
@@ -72,7 +72,7 @@ async function restartSoon(w: World, draws: Knobs, member: Member): Promise<void
  */
 function mayBeDamaged(w: World, member: Member): boolean {
   const { settled, configuration } = w.oracle;
-  if (!settled || w.changing > 0 || member.damage !== null) return false;
+  if (!settled || w.changing > 0 || member.storage.damage !== null) return false;
   const { voters } = configuration;
   if (!voters.includes(member.id)) return false;
   const damaged = w.damaged.filter(({ id }) => voters.includes(id)).length;

@@ -4,6 +4,7 @@
  */
 import { configurationOf } from '../../src/consensus/index.ts';
 import { checkHistory } from '../history/check.ts';
+import type { HistoryRecord } from '../history/jsonl.ts';
 import { Knobs } from '../kit/knobs.ts';
 import type { Marks } from '../kit/marks.ts';
 import { formatSeed } from '../kit/seed.ts';
@@ -15,6 +16,7 @@ import type { Member } from './member.ts';
 import { startNemesis } from './nemesis.ts';
 import { churnMembers, moveLead } from './operator.ts';
 import { keepPromises } from './promises.ts';
+import { recordsOf } from './records.ts';
 import { World } from './world.ts';
 
 /** Virtual time in which a group without faults must be whole again; from the longest pauses between snapshots and the slowest disks. */
@@ -27,6 +29,8 @@ export interface RunOptions {
   readonly calm?: boolean;
   /** Sees each trace line. */
   readonly sink?: (line: string) => void;
+  /** Is given the history of the run at its end, a breach too. */
+  readonly history?: (records: readonly HistoryRecord[]) => void;
 }
 
 export interface RunResult {
@@ -54,6 +58,8 @@ export async function runSeed(seed: number, options: RunOptions): Promise<RunRes
     const replay = `node sim/run-raft.ts --seed ${formatSeed(seed)} --ms ${options.ms}${options.calm === true ? ' --calm' : ''}`;
     const what = error instanceof Error ? error.message : String(error);
     throw new Error(`${what}\n${replay}\n${trace.last(40).join('\n')}`, { cause: error });
+  } finally {
+    options.history?.(recordsOf(w.history.ops));
   }
 }
 

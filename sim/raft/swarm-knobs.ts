@@ -3,6 +3,7 @@
  * any fault may be wholly off, so that in some runs the others have room to do their worst.
  */
 import type { Timing } from '../../src/consensus/index.ts';
+import type { RelayLimits } from '../../src/consensus/relay-plan.ts';
 import type { Knobs } from '../kit/knobs.ts';
 import type { NetworkKnobs } from './network.ts';
 
@@ -79,9 +80,24 @@ export interface SwarmKnobs {
   };
   readonly restart_ms: number;
   readonly stability_ms: number;
+  /** Who feeds learners; null: always the leader. */
+  readonly relays: RelayLimits | null;
 }
 
 export function drawSwarm(k: Knobs): SwarmKnobs {
+  const knobs = drawFaults(k);
+  // Four learners are the fewest below which two levels of relays hang.
+  const learners = k.integer(3, 6);
+  if (!k.chance(0.3)) return knobs;
+  return {
+    ...knobs,
+    learners: Math.max(knobs.learners, learners),
+    max_members: knobs.max_members + 4,
+    relays: { over: 1, fan_out: 2 },
+  };
+}
+
+function drawFaults(k: Knobs): SwarmKnobs {
   const usual = k.chance(0.5)
     ? { tick_ms: 50, election_ticks: 40, heartbeat_ticks: 8 }
     : { tick_ms: 100, election_ticks: 20, heartbeat_ticks: 4 };
@@ -171,6 +187,7 @@ export function drawSwarm(k: Knobs): SwarmKnobs {
     },
     restart_ms: k.exponential(2000, 10_000),
     stability_ms: k.range(500, 10_000),
+    relays: null,
   };
 }
 
@@ -183,6 +200,7 @@ export function calmed(knobs: SwarmKnobs): SwarmKnobs {
     stretch: 1,
     voters: 5,
     learners: 0,
+    relays: null,
     timing: { tick_ms: 50, election_ticks: 40, heartbeat_ticks: 8 },
     network: { delay_ms: 1, jitter_ms: 0, loss: 0, duplicate: 0, reorder: 0, alter: 0 },
     event_cost_ms: 0,

@@ -40,6 +40,8 @@ test(`${runs} runs of ${ms / 1000} s under faults keep every promise and come to
     `reached ${marks.reached.length}, missed: ${marks.missed.join('; ')}`,
   );
   assert.ok(faults.missed.length <= 4, `not delivered: ${faults.missed.join('; ')}`);
+  for (const name of ['learner fed by a relay', 'relay lost', 'relayed learner promoted'] as const)
+    assert.ok(marks.count(name) > 0, `never: ${name}`);
   assert.ok(ok > 1000, `${ok} operations succeeded`);
 });
 

@@ -32,7 +32,7 @@ export class World {
   readonly marks = new Marks<MarkName>(mark_names);
   readonly faults = new Marks<FaultName>(fault_names);
   readonly oracle = new Oracle();
-  readonly history = new History();
+  readonly history = new History(() => 1000 * this.clock.now_ms);
   readonly network: SimNetwork;
   readonly watch: Watch;
   readonly members = new Map<MemberId, Member>();
@@ -58,7 +58,7 @@ export class World {
     this.trace = trace;
     this.watch = new Watch(this);
     this.network = new SimNetwork(this.clock, draws.fork(), quiet, {
-      sent: (process, to, bytes) => this.watch.sent(process, to, bytes),
+      sent: (process, to, bytes) => this.watch.frames.sent(process, to, bytes),
       fault: (kind) => this.faults.hit(network_faults[kind]),
       altered: (bytes) => this.#alter(bytes),
     });
@@ -136,7 +136,7 @@ export class World {
 
   /** Members of which a bit rotted or a write went astray, found out or not. */
   get damaged(): readonly Member[] {
-    return this.existing.filter((member) => member.damage !== null);
+    return this.existing.filter((member) => member.storage.damage !== null);
   }
 
   #alter(bytes: Uint8Array): Uint8Array {

@@ -5,7 +5,7 @@
  *   web runs on n1 | web runs on n2|n3 | web runs nowhere      its virtual CPUs, as the hosts have it
  *   web belongs to n1 | web is gone | web is up | web is down  in the configuration
  *   node n2 is member | lost | returning | drained | gone      in the configuration
- *   n2 votes | n2 holds the address | n2 has power | n2 is in
+ *   n2 votes | n2 holds the address | n2 has power | n2 is in | n2 stands down
  *   job make is running | ended | success | error | canceled   by request
  *   request make is taken                           a client was told of its job
  *   all is well                                     everything is as it should be
@@ -51,6 +51,7 @@ function meaning(cluster: SimCluster, words: string): Look | null {
     [/^(\S+) is gone$/, (name) => inState(cluster, (state) => instanceOf(state, name) === undefined)],
     [/^(\S+) votes$/, (name) => votes(cluster, name)],
     [/^(\S+) has power$/, (name) => ofHost(cluster, name, (host) => host.power)],
+    [/^(\S+) stands down$/, (name) => ofHost(cluster, name, (host) => host.agent?.stands_down === true)],
     [/^(\S+) is in$/, (name) => ofHost(cluster, name, (host) => host.member !== null)],
     [/^(\S+) holds the address$/, (name) => () => cluster.oracles.holders.includes(name)],
     [/^request (.+) is taken$/, (name) => () => [...cluster.oracles.acknowledged.values()].includes(name)],

@@ -170,6 +170,7 @@ class Player {
         return { do: act.do, ways: act.ways === 'all' ? all() : act.ways };
       case 'delays':
       case 'join':
+      case 'mend':
         return act;
       case 'submit': {
         const { by, ...rest } = act;

@@ -38,14 +38,18 @@ import type { Draft } from './draft.ts';
 import { limits } from './limits.ts';
 import { refuse } from './refused.ts';
 
-/** Checks the command's shape and applies it. `value` must be plain data already. Returns the command's value. */
-export function applyCommand(draft: Draft, value: unknown, depth = 0): unknown {
-  if (depth >= limits.command_depth)
-    refuse('invalid', `commands are nested deeper than ${limits.command_depth} levels`);
-  const command = checkCommand(value);
+/**
+ * Applies a command that is plain data and was checked ({@link checkCommand}); those inside it are checked here, each
+ * when its turn comes. Returns the command's value.
+ */
+export function applyCommand(draft: Draft, command: Command, depth = 0): unknown {
   if (command.type !== 'cluster-init' && command.type !== 'batch') draft.cluster();
   return dispatch(draft, command, (commands) =>
-    commands.map((inner) => applyCommand(draft, inner, depth + 1)),
+    commands.map((inner) => {
+      if (depth + 1 >= limits.command_depth)
+        refuse('invalid', `commands are nested deeper than ${limits.command_depth} levels`);
+      return applyCommand(draft, checkCommand(inner), depth + 1);
+    }),
   );
 }
 

@@ -6,10 +6,12 @@ import { Packr } from 'msgpackr';
 import { checkCommand } from './command-schemas.ts';
 import { type Command, command_version, type Refusal } from './commands.ts';
 import { limits } from './limits.ts';
-import { plainData } from './plain-data.ts';
+import { deepFreeze, plainData } from './plain-data.ts';
 import { Refused, refuse, shown } from './refused.ts';
 
 const packr = new Packr({ useRecords: false });
+/** Frozen: nothing can have changed them since they were checked. */
+const decoded_commands = new WeakSet<Command>();
 
 /** Why bytes are no command. */
 export class CommandDecodeError extends Error {
@@ -47,6 +49,11 @@ export function tryDecodeCommand(bytes: Uint8Array): Decoded {
   }
 }
 
+/** Whether this very object came out of decoding: then it is plain data, was checked, and is frozen. */
+export function isDecoded(command: Command): boolean {
+  return decoded_commands.has(command);
+}
+
 /** Throws {@link CommandDecodeError}. */
 export function decodeCommand(bytes: Uint8Array): Command {
   const outcome = tryDecodeCommand(bytes);
@@ -72,5 +79,7 @@ function decoded(bytes: Uint8Array): Command {
   if (version !== command_version) {
     refuse('invalid', `the command has version ${shown(version)}: expected ${command_version}`);
   }
-  return checkCommand(plainData(command));
+  const checked = deepFreeze(checkCommand(plainData(command)));
+  decoded_commands.add(checked);
+  return checked;
 }

@@ -1,7 +1,8 @@
 /** Inheritance, the horizon, protection, names. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { canonical } from './canonical.ts';
+import fc from 'fast-check';
+import { canonical, sameData } from './canonical.ts';
 import { default_ha, default_hvparams, scaled_ha } from './defaults.ts';
 import { horizonMs } from './horizon.ts';
 import { jobKey, stepKey } from './keys.ts';
@@ -184,5 +185,31 @@ describe('names', () => {
     assert.notEqual(canonical('1'), canonical(1));
     assert.throws(() => canonical(Number.NaN), TypeError);
     assert.throws(() => canonical(1n), TypeError);
+  });
+  it('the same data is what has the same canonical text', () => {
+    // Few values, so that equal ones meet; keys in any order, some of them undefined.
+    const data = fc.letrec((tie) => ({
+      value: fc.oneof(
+        { maxDepth: 3 },
+        fc.constantFrom(null, true, false, 0, -0, 1, '', '1', 'toString'),
+        fc.array(tie('value'), { maxLength: 2 }),
+        fc
+          .uniqueArray(
+            fc.tuple(fc.constantFrom('a', 'b', 'toString'), fc.option(tie('value'), { nil: undefined })),
+            {
+              maxLength: 3,
+              selector: ([key]) => key,
+            },
+          )
+          .map((members) => Object.fromEntries(members)),
+      ),
+    })).value;
+    fc.assert(
+      fc.property(data, data, (a, b) => {
+        assert.equal(sameData(a, b), canonical(a) === canonical(b));
+        assert.ok(sameData(a, structuredClone(a)));
+      }),
+      { numRuns: 2_000 },
+    );
   });
 });

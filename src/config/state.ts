@@ -7,12 +7,15 @@
 import { hash } from 'node:crypto';
 import type { Change, State } from './api.ts';
 import { applyCommand } from './apply.ts';
+import { sameData } from './canonical.ts';
+import { isDecoded } from './codec.ts';
+import { checkCommand } from './command-schemas.ts';
 import type { ApplyResult, Command } from './commands.ts';
 import { Draft, type TableSet, table_names } from './draft.ts';
 import type { TableName, Tables } from './model.ts';
 import { plainData } from './plain-data.ts';
 import { Refused } from './refused.ts';
-import { objectDigest, Table } from './table.ts';
+import { Table } from './table.ts';
 
 /** An empty state at index 0. */
 export function createState(): State {
@@ -40,7 +43,9 @@ function emptyTables(): TableSet {
  */
 function outcomeOf(draft: Draft, command: Command): ApplyResult {
   try {
-    return { ok: true, value: applyCommand(draft, plainData(command)) ?? null };
+    // What was decoded was checked then, and has been frozen since.
+    const checked = isDecoded(command) ? command : checkCommand(plainData(command));
+    return { ok: true, value: applyCommand(draft, checked) ?? null };
   } catch (error) {
     if (error instanceof Refused) return { ok: false, error: error.refusal };
     return { ok: false, error: { code: 'invalid', message: `the command failed: ${String(error)}` } };
@@ -146,9 +151,8 @@ class ClusterState implements State {
       target.delete(key);
     } else {
       // Written back as it was: no change, and nobody need hear of it.
-      const digest = objectDigest(table, key, value);
-      if (target.digest(key) === digest) return;
-      target.put(key, value, digest);
+      if (sameData(target.get(key), value)) return;
+      target.put(key, value);
     }
     this.#hash = null;
     this.#note({ table, key, value });

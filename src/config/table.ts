@@ -1,5 +1,6 @@
 /**
- * One table of the state: objects by key, in key order, with a hash that is kept up to date as objects come and go.
+ * One table of the state: objects by key, in key order, with a hash that costs only what has changed since it was last
+ * asked for. Objects are frozen when they are put, so that what is hashed later is what was put.
  *
  * The hash is the sum, modulo 2^256, of the SHA-256 of each object with its table and key: it does not depend on the
  * order of changes, and a change costs only the objects it touches (Bellare and Micciancio, "A New Paradigm for
@@ -21,12 +22,15 @@ export function objectDigest(table: string, key: string, value: unknown): bigint
 export class Table<T> {
   readonly #name: string;
   readonly #objects = new Map<string, T>();
+  /** The summands in {@link Table.#sum}. */
   readonly #digests = new Map<string, bigint>();
+  /** Put or deleted, and not in the sum yet. */
+  readonly #unsummed = new Set<string>();
   /** Always sorted by UTF-16 code unit. */
   #keys: string[] = [];
   #values: readonly T[] | null = null;
   #sum = 0n;
-  /** {@link Table.hash} as of the last change; null: not asked since. */
+  /** {@link Table.#sum} as text; null: not asked since it changed. */
   #hash: string | null = null;
 
   constructor(name: string) {
@@ -41,7 +45,9 @@ export class Table<T> {
     return this.#objects.get(key);
   }
 
+  /** @throws TypeError when the object is no plain data */
   digest(key: string): bigint | undefined {
+    this.#sumUp(key);
     return this.#digests.get(key);
   }
 
@@ -55,34 +61,38 @@ export class Table<T> {
     return this.#values;
   }
 
-  /** @param digest the {@link objectDigest} of `value`, for who has it already */
-  put(key: string, value: T, digest = objectDigest(this.#name, key, value)): void {
-    const before = this.#digests.get(key);
-    if (before === undefined) this.#insertKey(key);
+  put(key: string, value: T): void {
+    if (!this.#objects.has(key)) this.#insertKey(key);
     this.#objects.set(key, deepFreeze(value));
-    this.#digests.set(key, digest);
-    this.#add(digest - (before ?? 0n));
+    this.#unsummed.add(key);
     this.#values = null;
   }
 
   delete(key: string): void {
-    const before = this.#digests.get(key);
-    if (before === undefined) return;
-    this.#objects.delete(key);
-    this.#digests.delete(key);
+    if (!this.#objects.delete(key)) return;
     this.#keys.splice(this.#position(key), 1);
-    this.#add(-before);
+    this.#unsummed.add(key);
     this.#values = null;
   }
 
+  /** @throws TypeError when an object is no plain data */
   hash(): string {
+    for (const key of this.#unsummed) this.#sumUp(key);
     this.#hash ??= this.#sum.toString(16).padStart(digest_hex_digits, '0');
     return this.#hash;
   }
 
-  /** @param difference above -modulus */
-  #add(difference: bigint): void {
-    this.#sum = (this.#sum + difference + modulus) % modulus;
+  /** Takes the object at `key`, or its absence, into the sum. */
+  #sumUp(key: string): void {
+    if (!this.#unsummed.has(key)) return;
+    const before = this.#digests.get(key) ?? 0n;
+    const value = this.#objects.get(key);
+    const after = value === undefined ? 0n : objectDigest(this.#name, key, value);
+    if (value === undefined) this.#digests.delete(key);
+    else this.#digests.set(key, after);
+    this.#unsummed.delete(key);
+    if (after === before) return;
+    this.#sum = (this.#sum + after - before + modulus) % modulus;
     this.#hash = null;
   }
 

@@ -132,7 +132,7 @@ class Counters implements StateMachine {
     async function* chunks() {
       for (let at = 0; at < all.length; at += chunk_bytes) yield all.subarray(at, at + chunk_bytes);
     }
-    return { meta: this.#meta, chunks: chunks() };
+    return { meta: this.#meta, chunks: { [Symbol.asyncIterator]: chunks } };
   }
 
   async restore(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<void> {

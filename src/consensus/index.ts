@@ -14,4 +14,5 @@ export {
 export { openReplica } from './replica.ts';
 export type { ReplicaDeps, ReplicaLimits, ReplicaOptions } from './replica-options.ts';
 export { type Damage, describeFault, setLogAside } from './set-aside.ts';
+export { diskSpool } from './snapshot-spool.ts';
 export type * from './types.ts';

@@ -6,7 +6,7 @@ import { type CompactorLimits, compactor_limits } from './compactor.ts';
 import type { DiskLogStore } from './log-store.ts';
 import { type RelayLimits, relay_limits } from './relay-plan.ts';
 import { type TransferLimits, transfer_limits } from './snapshot-transfer.ts';
-import type { LogStore, MemberId, ReplicaEnv, StateMachine, Transport } from './types.ts';
+import type { LogStore, MemberId, ReplicaEnv, SnapshotSpool, StateMachine, Transport } from './types.ts';
 import { proposal_limits } from './waiting-proposals.ts';
 
 export interface ReplicaOptions {
@@ -33,6 +33,8 @@ export interface ReplicaDeps {
   readonly machine: StateMachine;
   readonly transport: Transport;
   readonly env: ReplicaEnv;
+  /** Where a snapshot waits while it arrives; absent: in memory. */
+  readonly spool?: SnapshotSpool;
 }
 
 const default_limits: ReplicaLimits = {

@@ -70,6 +70,8 @@ class Replica implements ReplicaApi {
   #pump_due = false;
   #apply_due = false;
   #tell_due = false;
+  /** Somebody asked to read since the reads were last handed to the core. */
+  #reads_wait = false;
   #cancelTick: () => void = () => undefined;
   /** While the log store is being reset: the core must neither move nor be asked. */
   #held: Promise<void> | null = null;
@@ -78,7 +80,7 @@ class Replica implements ReplicaApi {
 
   constructor(options: ReplicaOptions, deps: ReplicaDeps) {
     const { id, timing } = options;
-    const { log, machine, transport, env } = deps;
+    const { log, machine, transport, env, spool } = deps;
     this.#id = id;
     this.#timing = timing;
     this.#limits = limitsOf(options.limits);
@@ -126,6 +128,7 @@ class Replica implements ReplicaApi {
       id,
       env,
       limits,
+      spool,
       send: (frame) => this.#send(frame),
       accepts: (from, term) => {
         const status = this.#core.status();
@@ -142,6 +145,7 @@ class Replica implements ReplicaApi {
     this.#clock = new TickClock(timing, env.now_ms());
     this.#shown = roleView(this.#core.status(), this.#apply.term);
     if (start.reset) this.#hold(log.reset(start.initial.snapshot, start.initial.hard_state));
+    this.#receive(this.#receiver.begin());
     transport.onMessage((from, bytes) => this.#onMessage(from, bytes));
     transport.onPeer((peer, up) => this.#onPeer(peer, up));
     this.#scheduleTick();
@@ -168,6 +172,7 @@ class Replica implements ReplicaApi {
     const barred = this.#barred();
     if (barred !== null) return Promise.reject(barred);
     const read = this.#waits.read(2 * this.#electionMs());
+    this.#reads_wait = true;
     this.#schedulePump();
     return read;
   }
@@ -215,7 +220,7 @@ class Replica implements ReplicaApi {
   async close(): Promise<void> {
     if (!this.#closed) this.#stop();
     await this.#pipeline.idle();
-    await Promise.allSettled([this.#compactor.idle(), this.#installing, this.#held]);
+    await Promise.allSettled([this.#compactor.idle(), this.#installing, this.#held, this.#receiver.idle()]);
     await this.#deps.log.close();
   }
 
@@ -236,12 +241,10 @@ class Replica implements ReplicaApi {
     this.#noticeStandstill();
     switch (frame.type) {
       case 'snapshot-offer':
-        this.#guard(() => this.#receiver.onOffer(frame));
+        this.#receive(this.#receiver.onOffer(frame));
         break;
       case 'snapshot-chunk':
-        this.#receiver
-          .onChunk(frame)
-          .catch((error: unknown) => this.#fatal('a snapshot could not be installed', error));
+        this.#receive(this.#receiver.onChunk(frame));
         break;
       case 'snapshot-ack':
         this.#guard(() => this.#sender.onAck(frame));
@@ -281,7 +284,8 @@ class Replica implements ReplicaApi {
     const age_ms = this.#pipeline.age_ms(now_ms);
     if (age_ms > this.#limits.slow_append_ms)
       this.stepDown(`a write to the log has taken ${age_ms} ms so far`);
-    this.#receiver.expire();
+    this.#receive(this.#receiver.expire());
+    this.#sender.expire();
     this.#proposals.expire(now_ms);
     this.#pump();
   }
@@ -368,6 +372,8 @@ class Replica implements ReplicaApi {
   }
 
   #requestReads(): void {
+    if (!this.#reads_wait) return;
+    this.#reads_wait = false;
     const { role, leader, term } = this.#core.status();
     const context = this.#waits.takeReads(term);
     if (context === null || this.#core.requestRead(context)) return;
@@ -414,14 +420,21 @@ class Replica implements ReplicaApi {
     const pressure = this.#deps.log.underPressure?.() === true;
     if (this.#installing !== null || !this.#compactor.isDue(pressure)) return;
     this.#compactor.run(this.#sender.lowest_index, pressure).then(
-      ({ meta, keep }) => this.#act(() => this.#core.compacted(meta, keep)),
+      ({ meta, keep }) => {
+        this.#sender.compacted(meta.index - keep);
+        this.#act(() => this.#core.compacted(meta, keep));
+      },
       (error: unknown) => this.#fatal('the state could not be made durable', error),
     );
   }
 
   // ---------------------------------------------------------------- a snapshot from the leader
 
-  async #install(meta: SnapshotMeta, chunks: readonly Uint8Array[]): Promise<boolean> {
+  #receive(work: Promise<void>): void {
+    work.catch((error: unknown) => this.#fatal('a snapshot could not be installed', error));
+  }
+
+  async #install(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<boolean> {
     const { machine, log, env } = this.#deps;
     const parts = {
       core: this.#core,

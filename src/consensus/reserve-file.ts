@@ -18,11 +18,12 @@ export async function makeReserve(disk: LogDisk, names: readonly string[], size:
   if (names.includes(building_file)) await disk.remove(building_file);
   if (names.includes(reserve_file)) return true;
   if (size === 0) return false;
+  const zeros = new Uint8Array(Math.min(chunk_bytes, size));
   try {
     const file = await disk.open(building_file);
     try {
       for (let at = 0; at < size; at += chunk_bytes) {
-        await file.write(at, new Uint8Array(Math.min(chunk_bytes, size - at)));
+        await file.write(at, zeros.subarray(0, size - at));
       }
       await file.sync();
     } finally {

@@ -27,7 +27,7 @@ export interface InstallerDeps {
 export async function installSnapshot(
   deps: InstallerDeps,
   meta: SnapshotMeta,
-  chunks: readonly Uint8Array[],
+  chunks: AsyncIterable<Uint8Array>,
 ): Promise<boolean> {
   const { machine, env, apply, compactor, closed } = deps;
   apply.pause();
@@ -35,7 +35,7 @@ export async function installSnapshot(
     await compactor.idle();
     if (closed() || meta.index <= apply.index) return true;
     try {
-      await machine.restore(meta, chunksOf(chunks));
+      await machine.restore(meta, chunks);
     } catch (error) {
       // A failed disk is no bad snapshot: another try would be a second sync after one that failed.
       if (error instanceof Error && 'code' in error) throw error;
@@ -66,8 +66,4 @@ async function replaceLog(deps: InstallerDeps, meta: SnapshotMeta): Promise<void
     core.installed(meta);
   }
   deps.installed(meta);
-}
-
-async function* chunksOf(chunks: readonly Uint8Array[]): AsyncIterable<Uint8Array> {
-  yield* chunks;
 }

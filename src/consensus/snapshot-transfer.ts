@@ -1,9 +1,10 @@
 /**
- * The leader's side of a snapshot: an offer, then chunks within a window, each acknowledged; what is not acknowledged
- * is sent again, a transfer without progress is given up and begun anew after a pause that grows. At most a few run at a
- * time. The chunks are one consistent copy of the state machine; a transfer never mixes two.
+ * The leader's side of a snapshot: an offer, then chunks within a window from where the receiver says, each acknowledged;
+ * what is not acknowledged is sent again, a transfer without progress is given up and tried again after a pause that
+ * grows. At most a few run at a time. The chunks are one consistent copy of the state machine, which is kept for a while
+ * so that the next attempt can go on with it; a transfer never mixes two.
  */
-import { createHash } from 'node:crypto';
+import { snapshotHash } from './snapshot-hash.ts';
 import type { MemberId, ReplicaEnv, SnapshotMeta } from './types.ts';
 import type { TransferFrame } from './wire.ts';
 
@@ -16,6 +17,8 @@ export interface TransferLimits {
   readonly give_up_ms: number;
   /** A longer pause than this is not made between two attempts. */
   readonly max_pause_ms: number;
+  /** So long after they last heard of each other both ends keep what they have, for an attempt that goes on with it. */
+  readonly keep_ms: number;
   /** A receiver takes no larger snapshot. */
   readonly max_bytes: number;
 }
@@ -27,7 +30,8 @@ export const transfer_limits: TransferLimits = {
   resend_ms: 1000,
   give_up_ms: 15_000,
   max_pause_ms: 30_000,
-  max_bytes: 512 * 1024 * 1024,
+  keep_ms: 120_000,
+  max_bytes: 4 * 1024 * 1024 * 1024,
 };
 
 export interface SenderDeps {
@@ -41,13 +45,26 @@ export interface SenderDeps {
 
 type Chunk = Extract<TransferFrame, { type: 'snapshot-chunk' }>;
 
+/** What all attempts at sending it share. */
+interface Snapshot {
+  /** The number that its frames carry: of these bytes and no others. */
+  readonly id: number;
+  readonly meta: SnapshotMeta;
+  readonly chunks: AsyncIterable<Uint8Array>;
+  /** Those who have begun to take it, and are not done. */
+  readonly receivers: Set<MemberId>;
+  /** When it was made, or a receiver of it last heard: one that is gone for good must not hold the log for ever. */
+  used_ms: number;
+}
+
 interface Transfer {
   readonly to: MemberId;
-  readonly id: number;
   readonly term: number;
-  readonly meta: SnapshotMeta;
+  readonly snapshot: Snapshot;
   readonly chunks: AsyncIterator<Uint8Array>;
-  readonly hash: ReturnType<typeof createHash>;
+  readonly hash: ReturnType<typeof snapshotHash>;
+  /** The first chunk that the receiver does not have; null: it has not said yet. */
+  begin: number | null;
   /** From the first unacknowledged one. */
   unacked: Chunk[];
   read: number;
@@ -61,6 +78,8 @@ export class SnapshotSender {
   readonly #deps: SenderDeps;
   readonly #running = new Map<MemberId, Transfer>();
   #waiting: { readonly to: MemberId; readonly term: number }[] = [];
+  /** The newest one. */
+  #kept: Snapshot | null = null;
   readonly #failures = new Map<MemberId, number>();
   readonly #pauses = new Map<MemberId, () => void>();
 
@@ -68,9 +87,11 @@ export class SnapshotSender {
     this.#deps = deps;
   }
 
-  /** The lowest index that a transfer under way stands at: entries after it are still needed. Infinity: none runs. */
+  /** The lowest index that a snapshot in use stands at: entries after it are still needed. Infinity: there is none. */
   get lowest_index(): number {
-    return Math.min(Number.POSITIVE_INFINITY, ...[...this.#running.values()].map((t) => t.meta.index));
+    const used = [...this.#running.values()].map((t) => t.snapshot);
+    if (this.#kept !== null) used.push(this.#kept);
+    return Math.min(Number.POSITIVE_INFINITY, ...used.map(({ meta }) => meta.index));
   }
 
   /** Sends a snapshot to `to`, now or when one of those under way is over. */
@@ -80,23 +101,41 @@ export class SnapshotSender {
     this.#startNext();
   }
 
+  /** The log begins after `index` now: whoever took an older snapshot would need another one. */
+  compacted(index: number): void {
+    if (this.#kept !== null && this.#kept.meta.index < index) this.#kept = null;
+  }
+
+  /** Lets go of a snapshot that nobody goes on with. */
+  expire(): void {
+    const { env, limits } = this.#deps;
+    if (this.#kept !== null && env.now_ms() - this.#kept.used_ms > limits.keep_ms) this.#kept = null;
+  }
+
   onAck(frame: Extract<TransferFrame, { type: 'snapshot-ack' }>): void {
     const t = this.#running.get(frame.from);
-    if (t === undefined || t.id !== frame.transfer) return;
+    if (t === undefined || t.snapshot.id !== frame.transfer) return;
+    t.snapshot.used_ms = this.#deps.env.now_ms();
     switch (frame.state) {
       case 'done':
         this.#failures.delete(t.to);
+        t.snapshot.receivers.delete(t.to);
+        if (t.snapshot.receivers.size === 0) this.#forget(t.snapshot);
         this.#end(t);
         this.#deps.finished(t.to, true);
         break;
       case 'failed':
+        this.#forget(t.snapshot);
         this.#fail(t, 'the receiver could not use it');
         break;
       case 'more':
       case 'busy': {
         const before = t.unacked.length;
         t.unacked = t.unacked.filter((chunk) => chunk.sequence >= frame.next);
-        if (t.unacked.length < before || frame.state === 'busy') t.progress_ms = this.#deps.env.now_ms();
+        const begins = t.begin === null && frame.state === 'more';
+        if (begins) this.#begin(t, frame.next);
+        if (begins || t.unacked.length < before || frame.state === 'busy')
+          t.progress_ms = this.#deps.env.now_ms();
         void this.#fill(t);
         break;
       }
@@ -109,6 +148,7 @@ export class SnapshotSender {
   abort(): void {
     this.#waiting = [];
     for (const t of [...this.#running.values()]) this.#end(t);
+    this.#kept = null;
     for (const cancel of this.#pauses.values()) cancel();
     this.#pauses.clear();
   }
@@ -122,15 +162,16 @@ export class SnapshotSender {
   }
 
   #start(to: MemberId, term: number): void {
-    const { env, limits } = this.#deps;
-    const { meta, chunks } = this.#deps.snapshot(limits.chunk_bytes);
+    const { env } = this.#deps;
+    const snapshot = this.#snapshot();
+    snapshot.receivers.add(to);
     const t: Transfer = {
       to,
-      id: Math.floor(env.random() * 2 ** 48),
       term,
-      meta,
-      chunks: chunks[Symbol.asyncIterator](),
-      hash: createHash('sha256'),
+      snapshot,
+      chunks: snapshot.chunks[Symbol.asyncIterator](),
+      hash: snapshotHash(snapshot.meta),
+      begin: null,
       unacked: [],
       read: 0,
       ended: false,
@@ -139,15 +180,40 @@ export class SnapshotSender {
       cancelTimer: () => undefined,
     };
     this.#running.set(to, t);
-    env.log('info', 'sending a snapshot', { to, index: meta.index });
+    env.log('info', 'sending a snapshot', { to, index: snapshot.meta.index });
     this.#offer(t);
     this.#watch(t);
-    void this.#fill(t);
+  }
+
+  #begin(t: Transfer, chunk: number): void {
+    t.begin = chunk;
+    if (chunk > 0)
+      this.#deps.env.log('info', 'goes on with a snapshot', {
+        to: t.to,
+        index: t.snapshot.meta.index,
+        chunk,
+      });
+  }
+
+  /** The one that is kept, or a new one. */
+  #snapshot(): Snapshot {
+    const { env, limits } = this.#deps;
+    if (this.#kept === null) {
+      const id = Math.floor(env.random() * 2 ** 48);
+      const copy = this.#deps.snapshot(limits.chunk_bytes);
+      this.#kept = { id, ...copy, receivers: new Set(), used_ms: env.now_ms() };
+    }
+    return this.#kept;
+  }
+
+  #forget(snapshot: Snapshot): void {
+    if (this.#kept === snapshot) this.#kept = null;
   }
 
   #offer(t: Transfer): void {
     const { id: from, send } = this.#deps;
-    send({ type: 'snapshot-offer', from, to: t.to, term: t.term, transfer: t.id, meta: t.meta });
+    const { id: transfer, meta } = t.snapshot;
+    send({ type: 'snapshot-offer', from, to: t.to, term: t.term, transfer, meta });
   }
 
   #watch(t: Transfer): void {
@@ -166,9 +232,9 @@ export class SnapshotSender {
     });
   }
 
-  /** Reads and sends as far as the window reaches. */
+  /** Reads, and sends from where the receiver wants it, as far as the window reaches. */
   async #fill(t: Transfer): Promise<void> {
-    if (t.filling) return;
+    if (t.filling || t.begin === null) return;
     t.filling = true;
     try {
       while (!t.ended && t.unacked.length < this.#deps.limits.window && this.#running.get(t.to) === t) {
@@ -178,16 +244,29 @@ export class SnapshotSender {
         const data: Uint8Array = done === true ? new Uint8Array(0) : value;
         t.hash.update(data);
         const hash = t.ended ? new Uint8Array(t.hash.digest()) : new Uint8Array(0);
+        const sequence = t.read++;
+        if (sequence < t.begin) {
+          await this.#breathe(sequence);
+          continue;
+        }
         const envelope = { type: 'snapshot-chunk', from: this.#deps.id, to: t.to, term: t.term } as const;
-        const chunk: Chunk = { ...envelope, transfer: t.id, sequence: t.read++, data, hash };
+        const chunk: Chunk = { ...envelope, transfer: t.snapshot.id, sequence, data, hash };
         t.unacked.push(chunk);
         this.#deps.send(chunk);
       }
     } catch (error) {
+      this.#forget(t.snapshot);
       this.#fail(t, `the state machine could not be read: ${String(error)}`);
     } finally {
       t.filling = false;
     }
+  }
+
+  /** What the receiver has already is only hashed, which must not hold up the rest of the process. */
+  #breathe(sequence: number): Promise<void> {
+    const { env, limits } = this.#deps;
+    if (sequence % limits.window !== 0) return Promise.resolve();
+    return new Promise((resolve) => env.after(0, resolve));
   }
 
   #fail(t: Transfer, reason: string): void {
@@ -197,7 +276,7 @@ export class SnapshotSender {
     this.#failures.set(t.to, failures);
     const pause_ms =
       Math.min(limits.max_pause_ms, 500 * 2 ** Math.min(failures - 1, 16)) * (0.5 + env.random() / 2);
-    env.log('warn', 'a snapshot was not taken', { to: t.to, index: t.meta.index, reason, pause_ms });
+    env.log('warn', 'a snapshot was not taken', { to: t.to, index: t.snapshot.meta.index, reason, pause_ms });
     this.#pauses.set(
       t.to,
       env.after(pause_ms, () => {

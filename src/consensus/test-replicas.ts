@@ -10,6 +10,7 @@ import { MemoryDisk } from './memory-disk.ts';
 import { MemoryNetwork } from './memory-transport.ts';
 import { openReplica } from './replica.ts';
 import type { ReplicaLimits } from './replica-options.ts';
+import { diskSpool } from './snapshot-spool.ts';
 import type { Configuration, Entry, MemberId, SnapshotMeta, StateMachine } from './types.ts';
 import { VirtualClock, VirtualNode } from './virtual-env.ts';
 
@@ -62,7 +63,7 @@ export class ListMachine implements StateMachine {
     async function* chunks() {
       for (let at = 0; at < all.length; at += chunk_bytes) yield all.slice(at, at + chunk_bytes);
     }
-    return { meta: this.meta, chunks: chunks() };
+    return { meta: this.meta, chunks: { [Symbol.asyncIterator]: chunks } };
   }
 
   async restore(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<void> {
@@ -125,7 +126,13 @@ export class Cluster {
     const machine = new ListMachine(stable);
     const transport = this.network.join(id, node);
     const options = { id, timing, limits: this.limits };
-    const replica = openReplica(options, { log, machine, transport, env: node });
+    const replica = openReplica(options, {
+      log,
+      machine,
+      transport,
+      env: node,
+      spool: diskSpool(disk, 1024),
+    });
     const member = { id, node, disk, machine, replica };
     this.members.set(id, member);
     return member;

@@ -216,7 +216,10 @@ export interface StateMachine {
   configuration(index: number, configuration: Configuration): void;
   /** Makes everything applied so far durable; resolves to what is durable. */
   flush(): Promise<SnapshotMeta>;
-  /** A consistent copy of the state as of now, in chunks of at most `chunk_bytes`. Cheap to begin. */
+  /**
+   * A consistent copy of the state as of now, in chunks of at most `chunk_bytes`. Cheap to begin. `chunks` may be iterated
+   * more than once, also at the same time, and gives the same bytes each time, whatever is applied meanwhile.
+   */
   snapshot(chunk_bytes: number): { readonly meta: SnapshotMeta; readonly chunks: AsyncIterable<Uint8Array> };
   /** Replaces the state by the chunks of a snapshot; verifies its hash; durable when it resolves. Rejects, with the old state kept, if they are bad; with an error that has a `code` (as those of the system have) if the disk failed, which is fatal. */
   restore(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<void>;
@@ -242,6 +245,16 @@ export interface ReplicaEnv {
   log(level: 'debug' | 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>): void;
   /** Ends the process: an invariant is broken or the disk failed (`cause`). Never returns to the caller in production. */
   fatal(reason: string, cause?: unknown): void;
+}
+
+/** Where a snapshot waits while it arrives. Calls are made one after the other; errors carry the system's `code`. */
+export interface SnapshotSpool {
+  /** Empties it, also of what a former process left. */
+  clear(): Promise<void>;
+  /** Need not be durable. */
+  append(bytes: Uint8Array): Promise<void>;
+  /** All that was appended, in chunks of any size; fails rather than to give anything else. */
+  read(): AsyncIterable<Uint8Array>;
 }
 
 /** The file operations of the log store; a real one in node/, a faulty one in sim/. Paths are relative to the store's directory. */

@@ -8,6 +8,7 @@ import { delimiter, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Timing } from '../consensus/api.ts';
 import { default_timing } from '../consensus/api.ts';
+import type { ReplicaLimits } from '../consensus/index.ts';
 
 export interface AgentOptions {
   readonly name: string;
@@ -26,6 +27,8 @@ export interface AgentOptions {
   readonly os_paths: readonly string[];
   /** Fake guests for tests and dry runs. */
   readonly fake_dir: string;
+  /** Of the replica: when its log is compacted, how a snapshot is cut up. Tests only; absent: the usual. */
+  readonly raft_limits?: Partial<ReplicaLimits>;
 }
 
 export class UsageError extends Error {}

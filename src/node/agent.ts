@@ -24,9 +24,9 @@ import { nodeVersionWarning } from './node-version.ts';
 import { ownAddresses } from './own-address.ts';
 import type { Env } from './real-env.ts';
 import {
+  onSuperseded,
   type RecoverApiDeps,
   recoverMethods,
-  standDown,
   superseded_next,
   supersededText,
   unseenWarnings,
@@ -67,7 +67,6 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
   let member: Member | null = null;
   /** The membership of a host that stands down: its cluster was recovered without it. */
   let stood: MemberFile | null = null;
-  let standing_down = false;
   /** A founding or joining is under way. */
   let changing = false;
   const node_warning = nodeVersionWarning(process.version);
@@ -110,6 +109,8 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
     exit: deps.exit,
   };
 
+  const superseded = onSuperseded(recovery);
+
   async function begin(file: MemberFile): Promise<Member> {
     member = await startMember({
       options,
@@ -128,13 +129,7 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
           env.fatal(`this host is in the cluster no more and cannot forget it: ${error.message}`, error),
         );
       },
-      superseded(theirs) {
-        if (standing_down) return;
-        standing_down = true;
-        standDown(recovery, theirs).catch((error: Error) =>
-          env.fatal(`this host cannot stand down: ${error.message}`, error),
-        );
-      },
+      superseded,
       restart(reason) {
         env.log('warn', 'the agent starts anew', { reason });
         deps.exit(0);

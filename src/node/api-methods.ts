@@ -7,11 +7,13 @@ import { z } from 'zod';
 import type { Command } from '../config/commands.ts';
 import { jobKey } from '../config/keys.ts';
 import type { Instance, Job, Node } from '../config/model.ts';
+import { checkId } from '../config/validate.ts';
 import { type ApiContext, ApiFailure, type ApiHandler } from './api-server.ts';
 import type { ApiMethods, JobEvent, RaftStatus } from './api-types.ts';
 import { checkLocalConsole, openLocalConsole } from './console.ts';
 import { endWithCluster, isDestroyed } from './destroyed.ts';
 import { hypervisorOf } from './drivers.ts';
+import { whyLines } from './instance-why.ts';
 import { createJoinToken, join_secret_bytes } from './join-token.ts';
 import type { Member } from './member.ts';
 import type { ByteStream } from './mesh-types.ts';
@@ -37,8 +39,15 @@ const query_schema = z.object({
 });
 const op_status = z.enum(['queued', 'waiting', 'canceling', 'running', 'canceled', 'success', 'error']);
 const reason_schema = z.array(z.tuple([z.string().max(256), z.string().max(4096), z.number()])).max(64);
+const request_id = z
+  .string()
+  .min(8)
+  .superRefine((text, context) => {
+    const wrong = checkId(text);
+    if (wrong !== null) context.addIssue(wrong);
+  });
 const submit_schema = z.object({
-  request_id: z.string().min(8).max(128),
+  request_id,
   jobs: z
     .array(
       z.object({
@@ -294,17 +303,6 @@ export function memberMethods(member: Member): Map<string, ApiHandler> {
       throw new ApiFailure('not-found', `instance "${name}" does not exist`, 'skein instance list');
     const nodeName = (uuid: string | undefined) =>
       uuid === undefined ? '' : (state.get('nodes', uuid)?.name ?? uuid);
-    const owner = state.get('nodes', instance.owner.node);
-    const lines = [
-      `${instance.name}: admin state ${instance.admin_state}, owned by ${owner?.name ?? instance.owner.node} (boot ${instance.owner.boot}, epoch ${instance.owner.epoch})`,
-    ];
-    if (owner && owner.health !== 'member')
-      lines.push(`node ${owner.name} is ${owner.health}: ${owner.health_reason}`);
-    if (!instance.guarded) {
-      lines.push(
-        'not guarded: when its node falls silent it waits for it; what decides is how things stood when it was started (skein instance reboot starts it anew)',
-      );
-    }
     const log = instance.owner_log.map((change) => ({
       time: change.time,
       epoch: change.epoch,
@@ -312,7 +310,7 @@ export function memberMethods(member: Member): Map<string, ApiHandler> {
       to: nodeName(change.node),
       evidence: change.evidence,
     }));
-    return { lines, log };
+    return { lines: whyLines(state, instance, env.wall_s()), log };
   });
 
   on(

@@ -312,3 +312,23 @@ test('a wake that brings nothing new waits for the next look; one that does is a
   await rig.env.advance(0);
   assert.deepEqual(rig.acts, ['stop web', 'cleanup web'], 'taken over');
 });
+
+test('looks seldom while nothing is here and nothing may start, and as often as ever once something is', async () => {
+  const rig = createRig();
+  set(rig, 'kill');
+  const guard = rig.start();
+  await rig.env.advance(10_000);
+  assert.ok(rig.looks <= 12, `${rig.looks} looks in 10 s`);
+  // The lease comes back, something is started, the lease goes: each wakes.
+  set(rig, 'ok');
+  guard.wake();
+  add(rig, 'web');
+  await rig.env.advance(1_000);
+  set(rig, 'pause');
+  guard.wake();
+  await rig.env.advance(50);
+  assert.deepEqual(rig.acts, ['pause web', 'keeper web true']);
+  const before = rig.looks;
+  await rig.env.advance(1_000);
+  assert.ok(rig.looks >= before + 15, `${rig.looks - before} looks in 1 s`);
+});

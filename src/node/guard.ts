@@ -75,6 +75,11 @@ export function createGuard(deps: GuardDeps): Guard {
   let failed = false;
   /** Of the look begun last; null: before the first. */
   let seen: Grounds | null = null;
+  /**
+   * The last look began when nothing might start, and found nothing: nothing can come to be here before that changes,
+   * and the change wakes.
+   */
+  let deserted = false;
 
   const ours = (guest: GuestInfo): Instance | null => {
     const instance = state.get('instances', guest.uuid);
@@ -215,8 +220,11 @@ export function createGuard(deps: GuardDeps): Guard {
 
   async function once(): Promise<void> {
     failed = false;
+    deserted = false;
     seen = grounds();
+    const { may_start } = seen;
     const found = await guests();
+    deserted = !failed && !may_start && found.length === 0;
     adoptPaused(found);
     const stage = deps.stage();
     if (stage === 'pause' || stage === 'kill') {
@@ -231,7 +239,7 @@ export function createGuard(deps: GuardDeps): Guard {
   function delayToNext(): number {
     if (again) return failed ? retry_ms : 0;
     if (failed) return retry_ms;
-    return deps.stage() === 'ok' && paused.size === 0 ? idle_tick_ms : alert_tick_ms;
+    return deserted || (deps.stage() === 'ok' && paused.size === 0) ? idle_tick_ms : alert_tick_ms;
   }
   function run(): void {
     if (stopped) return;

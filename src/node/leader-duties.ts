@@ -3,10 +3,13 @@
  * Made when its term's own entry is applied, ended at once when the lead is lost; a new one knows nothing of an old
  * one but what is in the log.
  */
+import { checkCommand } from '../config/command-schemas.ts';
 import type { Command } from '../config/commands.ts';
 import { default_ha } from '../config/defaults.ts';
 import { meta_key } from '../config/keys.ts';
 import type { Evidence } from '../config/model.ts';
+import { plainData } from '../config/plain-data.ts';
+import { Refused } from '../config/refused.ts';
 import type { ReplicaApi } from '../consensus/api.ts';
 import { createJobEngine } from '../ops/engine.ts';
 import { opcodes } from '../ops/opcodes/registry.ts';
@@ -16,7 +19,7 @@ import { createHaLoop, type HaLoop } from './ha-loop.ts';
 import { createLeaseGranter, type LeaseGranter } from './lease/lease-granter.ts';
 import type { Machine } from './machine.ts';
 import type { Mesh } from './mesh-types.ts';
-import { createOpsPorts, proposeCommand } from './ops-ports.ts';
+import { CommandRefused, createOpsPorts, proposeCommand } from './ops-ports.ts';
 import type { Env } from './real-env.ts';
 import { holdsLeases } from './recover-hold.ts';
 import type { MemberStanding } from './voters/standing.ts';
@@ -33,6 +36,7 @@ export interface LeaderDuties {
   /** What the choice of voters waits for or lacks, in words; '' when all is as it should be. */
   votersReason(): string;
   standings(): readonly MemberStanding[];
+  /** @throws CommandRefused `invalid` with nothing proposed, for a command that no replica would take */
   propose(command: Command): Promise<{ index: number; value: unknown }>;
   /** Entries were applied. */
   wake(): void;
@@ -51,6 +55,16 @@ export interface LeaderDutiesDeps {
   memberRemoved(member: number): Promise<void>;
   /** Tests only; null in a real agent. */
   readonly crash: CrashPoint | null;
+}
+
+/** What is of the wrong shape is refused before it costs an entry of every log. @throws CommandRefused `invalid` */
+function checkShape(command: Command): void {
+  try {
+    checkCommand(plainData(command));
+  } catch (error) {
+    if (error instanceof Refused) throw new CommandRefused(error.refusal.code, error.message);
+    throw error;
+  }
 }
 
 export function startLeaderDuties(deps: LeaderDutiesDeps, term: number): LeaderDuties {
@@ -72,11 +86,10 @@ export function startLeaderDuties(deps: LeaderDutiesDeps, term: number): LeaderD
     },
     log: env.log,
   });
-  const propose = (command: Command) => {
+  const propose = async (command: Command) => {
     if (stopped)
-      return Promise.reject(
-        Object.assign(new Error('no longer the leader'), { code: 'not-leader', outcome: 'not-proposed' }),
-      );
+      throw Object.assign(new Error('no longer the leader'), { code: 'not-leader', outcome: 'not-proposed' });
+    checkShape(command);
     return proposeCommand(replica, command);
   };
   const ha: HaLoop = createHaLoop({ env, machine, granter, term, since_ms, propose });

@@ -126,7 +126,6 @@ describe('machine', () => {
     const after = await reopened(before);
     assert.deepEqual(after.durable, flushed);
     assert.equal(after.state.hash(), hash);
-    assert.equal(after.hashAt(5), hash);
     assert.equal(after.state.count('instances'), 0);
     feed(after, instanceAdd('lost'));
     assert.equal(after.state.hash(), before.state.hash());
@@ -151,7 +150,7 @@ describe('machine', () => {
     assert.equal(after.state.hash(), machine.state.hash());
   });
 
-  it('tells what changed, and keeps the last 1,000 hashes', async () => {
+  it('tells what changed', async () => {
     const machine = await machineIn();
     const heard: [number, string[]][] = [];
     const stop = machine.onChanges((index, changes) => heard.push([index, changes.map(({ key }) => key)]));
@@ -162,14 +161,6 @@ describe('machine', () => {
       [1, ['cluster', 'group-1', 'node-1', 'meta']],
       [2, ['node-1']],
     ]);
-    assert.equal(machine.hashAt(2), machine.hashAt(3));
-    assert.notEqual(machine.hashAt(3), machine.hashAt(4));
-    const last = 1_002;
-    for (let index = 5; index <= last; index++)
-      machine.apply([{ index, term: 7, kind: 'empty', data: new Uint8Array(0) }]);
-    assert.equal(machine.hashAt(last - 1_000), undefined);
-    assert.equal(machine.hashAt(last - 999), machine.hashAt(3));
-    assert.equal(machine.hashAt(last + 1), undefined);
   });
 
   it('a listener that fails is fatal, not silent', async () => {
@@ -280,12 +271,13 @@ describe('snapshots', () => {
       const { meta, chunks } = source.snapshot(chunk_bytes);
       feed(source, boot(source.state.index));
       const taken = await chunksOf(chunks);
+      feed(source, boot(source.state.index));
+      assert.deepEqual(await chunksOf(chunks), taken, 'the same when it is read again');
       assert.ok(taken.every((chunk) => chunk.length <= chunk_bytes));
       const target = await machineIn(`target-${chunk_bytes}`);
       await target.restore(meta, stream(taken));
       assert.equal(target.state.hash(), hash);
       assert.equal(target.state.index, meta.index);
-      assert.equal(target.hashAt(meta.index), hash);
     }
   });
 

@@ -20,14 +20,10 @@ export interface Machine extends StateMachine {
   readonly state: State;
   /** Called after each entry that changed something, and after a snapshot with all that it changed. Returns what ends it. */
   onChanges(handler: ChangesHandler): () => void;
-  /** The state's hash when `index` had just been applied; undefined when that is too long ago or still to come. */
-  hashAt(index: number): string | undefined;
   /** Waits for writes under way. Does not flush. */
   close(): Promise<void>;
 }
 
-/** How many indices back `hashAt` answers. */
-const hashes_kept = 1_000;
 const no_configuration: Configuration = {
   voters: [],
   voters_outgoing: [],
@@ -57,7 +53,6 @@ class ImageMachine implements Machine {
   readonly #image: Image;
   readonly #env: MachineEnv;
   readonly #handlers = new Set<ChangesHandler>();
-  readonly #hashes = new Map<number, string>();
   /** What the image does not have yet, the latest value by table and key. */
   #dirty = new Map<string, Change>();
   #term: number;
@@ -73,7 +68,6 @@ class ImageMachine implements Machine {
     this.#term = found?.meta.term ?? 0;
     this.#configuration = found?.meta.configuration ?? no_configuration;
     this.durable = this.#meta();
-    this.#rememberHash();
   }
 
   apply(entries: readonly Entry[]): readonly unknown[] {
@@ -83,7 +77,6 @@ class ImageMachine implements Machine {
         throw new Error(`entry ${entry.index} was given to apply: expected ${expected}`);
       const result = this.#applyOne(entry);
       this.#term = entry.term;
-      this.#rememberHash();
       this.#publish();
       return result;
     });
@@ -114,7 +107,10 @@ class ImageMachine implements Machine {
 
   snapshot(chunk_bytes: number): { readonly meta: SnapshotMeta; readonly chunks: AsyncIterable<Uint8Array> } {
     const header = { index: this.state.index, hash: this.state.hash() };
-    return { meta: this.#meta(), chunks: writeSnapshot(header, [...this.state.entries()], chunk_bytes) };
+    // Objects are never changed, only replaced: what is listed here is the state as of now, however often it is read.
+    const objects = [...this.state.entries()];
+    const chunks = { [Symbol.asyncIterator]: () => writeSnapshot(header, objects, chunk_bytes) };
+    return { meta: this.#meta(), chunks };
   }
 
   async restore(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<void> {
@@ -146,8 +142,6 @@ class ImageMachine implements Machine {
       this.#configuration = configuration;
       this.#dirty = new Map();
     });
-    this.#hashes.clear();
-    this.#rememberHash();
     // The image has these already.
     this.#tell(this.state.takeChanges());
   }
@@ -157,10 +151,6 @@ class ImageMachine implements Machine {
     return () => {
       this.#handlers.delete(handler);
     };
-  }
-
-  hashAt(index: number): string | undefined {
-    return this.#hashes.get(index);
   }
 
   async close(): Promise<void> {
@@ -222,11 +212,6 @@ class ImageMachine implements Machine {
         this.#env.fatal(`a listener failed on the changes of entry ${at}: ${String(error)}`, error);
       }
     }
-  }
-
-  #rememberHash(): void {
-    this.#hashes.set(this.state.index, this.state.hash());
-    this.#hashes.delete(this.state.index - hashes_kept);
   }
 
   #meta(): SnapshotMeta {

@@ -6,7 +6,7 @@ import type { StateView } from '../config/api.ts';
 import type { Command } from '../config/commands.ts';
 import { default_ha } from '../config/defaults.ts';
 import { meta_key } from '../config/keys.ts';
-import type { HaParams, OpInput } from '../config/model.ts';
+import type { HaParams, Node, OpInput } from '../config/model.ts';
 import type { ReplicaApi } from '../consensus/api.ts';
 import { openReplica } from '../consensus/index.ts';
 import type { MasterIpParams } from '../drivers/types.ts';
@@ -136,13 +136,17 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
     },
   });
 
+  /** The same object for the same node: whoever compares two lists sees at once what differs. */
+  const peer_of = new WeakMap<Node, MeshPeer>();
+  const peerOf = (node: Node): MeshPeer => {
+    const known = peer_of.get(node);
+    if (known !== undefined) return known;
+    const peer = { member: node.member, peer_id: node.peer_id, addresses: node.addresses };
+    peer_of.set(node, peer);
+    return peer;
+  };
   const peers = (): readonly MeshPeer[] => {
-    const nodes = state.list('nodes');
-    const known = nodes.map((node) => ({
-      member: node.member,
-      peer_id: node.peer_id,
-      addresses: node.addresses,
-    }));
+    const known = state.list('nodes').map(peerOf);
     // Before the first entries arrive, the file written when joining says who the others are.
     return known.length > 0 ? known : file.peers;
   };
@@ -150,8 +154,8 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
   mesh.setPeers(peers());
 
   const replica = await openReplica(
-    { id: file.member, timing: options.timing },
-    { log, machine, transport: mesh.raft, env },
+    { id: file.member, timing: options.timing, limits: options.raft_limits ?? {} },
+    { log, machine, transport: mesh.raft, env, spool: opened.spool },
   );
   const surveyRecovery = serveSurvey({ env, mesh, replica, state, file, last });
   const leftovers = createLeftovers({ env, journal, state, drivers });

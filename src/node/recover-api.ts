@@ -24,7 +24,7 @@ const word_timeout_ms = 15_000;
 const exit_delay_ms = 50;
 
 export interface RecoverApiDeps {
-  readonly env: Pick<Env, 'after' | 'wall_s' | 'log'>;
+  readonly env: Pick<Env, 'after' | 'wall_s' | 'log' | 'fatal'>;
   readonly host: Host;
   member(): Member | null;
   /** `member.json` of a host that stands down. */
@@ -61,10 +61,21 @@ export function unseenWarnings(state: StateView): readonly string[] {
   ];
 }
 
-/** Called once, for the first greeting of a later generation. */
-export async function standDown(deps: RecoverApiDeps, theirs: ClusterGeneration): Promise<void> {
-  const member = deps.member();
-  if (member === null) return;
+/** What to do at each greeting of a later generation: at the first that finds a member here, this host stands down. */
+export function onSuperseded(deps: RecoverApiDeps): (theirs: ClusterGeneration) => void {
+  let begun = false;
+  return (theirs) => {
+    const member = deps.member();
+    // The mesh is heard before its member has started: the next greeting says it again.
+    if (begun || member === null) return;
+    begun = true;
+    standDown(deps, member, theirs).catch((error: Error) =>
+      deps.env.fatal(`this host cannot stand down: ${error.message}`, error),
+    );
+  };
+}
+
+async function standDown(deps: RecoverApiDeps, member: Member, theirs: ClusterGeneration): Promise<void> {
   const nodes = member.state.list('nodes');
   const known = nodes.map((node) => ({
     member: node.member,

@@ -9,12 +9,13 @@ import {
   type Damage,
   type DiskLogStore,
   describeFault,
+  diskSpool,
   LogMissingError,
   log_room_bytes,
   openLogStore,
   setLogAside,
 } from '../consensus/index.ts';
-import type { LogDisk } from '../consensus/types.ts';
+import type { LogDisk, SnapshotSpool } from '../consensus/types.ts';
 import type { Host } from './host.ts';
 import { ImageError } from './image.ts';
 import { type Machine, type MachineEnv, openMachine } from './machine.ts';
@@ -29,7 +30,7 @@ export interface StoresDeps {
 /** @throws ImageError for an image that cannot be used and is not damaged: locked, say, or of a later version. */
 export async function openStores(
   deps: StoresDeps,
-): Promise<{ readonly machine: Machine; readonly log: DiskLogStore }> {
+): Promise<{ readonly machine: Machine; readonly log: DiskLogStore; readonly spool: SnapshotSpool }> {
   const { env } = deps;
   const disk = await deps.host.openLogDisk();
   const machine = await openImageOrNew(deps, disk);
@@ -57,7 +58,7 @@ export async function openStores(
       next: what_to_do,
     });
   }
-  return { machine, log };
+  return { machine, log, spool: diskSpool(disk) };
 }
 
 /**

@@ -15,10 +15,23 @@ import type { KeeperClient } from '../../../src/node/keeper-client.ts';
 import type { HostDrivers } from '../../../src/node/make-drivers.ts';
 import { type Member, startMember } from '../../../src/node/member.ts';
 import { type MemberFile, readMemberFile, removeMemberFile } from '../../../src/node/member-file.ts';
+import type { ClusterGeneration } from '../../../src/node/mesh-types.ts';
 import type { Env, LogLevel } from '../../../src/node/real-env.ts';
+import {
+  onSuperseded,
+  type RecoverApiDeps,
+  recoverMethods,
+  supersededText,
+} from '../../../src/node/recover-api.ts';
+import { completePending } from '../../../src/node/recover-store.ts';
 import type { Knobs } from '../../kit/knobs.ts';
 import { begin_wall_s, type World } from '../world.ts';
 import type { SimProcess } from './sim-process.ts';
+
+/** And what agent.ts does with directories. */
+export interface AgentHost extends Host {
+  setImageAside(): Promise<void>;
+}
 
 export interface AgentDeps {
   readonly world: World;
@@ -28,7 +41,7 @@ export interface AgentDeps {
   readonly proc: SimProcess;
   wall_offset_ms(): number;
   connect(): Promise<KeeperClient>;
-  host(env: Env): Host;
+  host(env: Env): AgentHost;
   drivers(keeper: KeeperClient): HostDrivers;
   /** A member began, or applied something. */
   onApplied(member: Member): void;
@@ -42,11 +55,15 @@ const no_client = { signal: new AbortController().signal, event: () => undefined
 export class SimAgent {
   readonly #deps: AgentDeps;
   readonly #env: Env;
-  readonly #host: Host;
+  readonly #host: AgentHost;
   #keeper: KeeperClient | null = null;
   #drivers: HostDrivers | null = null;
   #methods: ReadonlyMap<string, ApiHandler> = new Map();
   #member: Member | null = null;
+  /** The membership of a host that stands down. */
+  #stood: MemberFile | null = null;
+  readonly #recovery: RecoverApiDeps;
+  readonly #superseded: (theirs: ClusterGeneration) => void;
   #up = false;
   #ids = 0;
   /** Clients of this life, told when it ends. */
@@ -56,10 +73,17 @@ export class SimAgent {
     this.#deps = deps;
     this.#env = this.#makeEnv();
     this.#host = deps.host(this.#env);
+    this.#recovery = this.#recoverDeps();
+    this.#superseded = onSuperseded(this.#recovery);
   }
 
   get member(): Member | null {
     return this.#member;
+  }
+
+  /** It takes part in nothing: its cluster was recovered without it. */
+  get stands_down(): boolean {
+    return this.#stood !== null;
   }
 
   /** It has read its membership, and serves. */
@@ -72,8 +96,15 @@ export class SimAgent {
     try {
       this.#keeper = await deps.connect();
       this.#drivers = deps.drivers(this.#keeper);
-      const file = await readMemberFile(this.#host.membership);
-      if (file !== null) await this.#begin(file);
+      this.#methods = recoverMethods(this.#recovery);
+      const read = await readMemberFile(this.#host.membership);
+      const file = read && (await completePending(this.#host, read));
+      if (read?.pending_follow) deps.world.marks.hit('host followed');
+      if (file?.superseded) {
+        this.#stood = file;
+        deps.world.marks.hit('host stands down');
+        this.#env.log('error', supersededText(file));
+      } else if (file) await this.#begin(file);
       this.#up = true;
     } catch (error) {
       if (deps.proc.ended) return;
@@ -133,11 +164,13 @@ export class SimAgent {
       file,
       version: '0.0.0-sim',
       crash: null,
+      setImageAside: () => this.#host.setImageAside(),
       left: (reason) => void this.#leave(reason),
+      superseded: this.#superseded,
       restart: () => this.#deps.exit(0),
     });
     this.#member = member;
-    this.#methods = memberMethods(member);
+    this.#methods = new Map([...recoverMethods(this.#recovery), ...memberMethods(member)]);
     member.onApplied(() => deps.onApplied(member));
     deps.onApplied(member);
   }
@@ -154,7 +187,26 @@ export class SimAgent {
     this.#env.after(50, () => this.#deps.exit(0));
   }
 
+  /** As agent.ts, without the copy that it keeps. */
+  #recoverDeps(): RecoverApiDeps {
+    return {
+      env: this.#env,
+      host: this.#host,
+      member: () => this.#member,
+      stood: () => this.#stood,
+      stop: async () => {
+        const stopped = this.#member;
+        this.#member = null;
+        this.#methods = new Map();
+        await stopped?.close(false);
+      },
+      keepCopy: async (name) => name,
+      exit: (code) => this.#deps.exit(code),
+    };
+  }
+
   #options(): AgentOptions {
+    const { raft_limits } = this.#deps.world.habits;
     return {
       name: this.#deps.name,
       data_dir: '/var/lib/skein',
@@ -166,6 +218,7 @@ export class SimAgent {
       master_ip_script: '',
       os_paths: [],
       fake_dir: '',
+      ...(raft_limits === undefined ? {} : { raft_limits }),
     };
   }
 
@@ -211,6 +264,8 @@ export class SimAgent {
       marks.hit('new leader');
       watcher.leading(name, 'leads');
     } else if (message === 'the lead is handed over') watcher.leading(name, 'hands-over');
+    else if (message === 'the cluster is recovered here: a new generation begins')
+      marks.hit('cluster recovered');
     else if (message === 'a snapshot was installed') marks.hit('snapshot installed');
     else if (message.startsWith('the log is damaged')) marks.hit('storage found damaged');
     else if (message === 'repair') marks.hit('repair');

@@ -7,6 +7,8 @@ import { diskError } from '../../../src/consensus/memory-disk.ts';
 import type { LogDisk, LogFile } from '../../../src/consensus/types.ts';
 
 const page_bytes = 4096;
+/** What a disk writes at once: it is there as a whole or not at all. */
+const sector_bytes = 512;
 /** Longer than what is written at a time when room is set aside. */
 const zeros = Buffer.alloc(256 * page_bytes);
 
@@ -54,8 +56,7 @@ class Inode {
       if (share <= 0) continue;
       if (change.type === 'truncate') this.apply(change);
       else {
-        const bytes = change.bytes.subarray(0, Math.ceil(change.bytes.length * Math.min(1, share)));
-        this.apply({ ...change, bytes });
+        this.apply({ ...change, bytes: change.bytes.subarray(0, tornAt(change, share)) });
       }
     }
     this.#unsynced = [];
@@ -252,4 +253,11 @@ function file(inode: Inode, gate: DiskGate, takeRoom: (bytes: number) => void): 
       await gate('write');
     },
   };
+}
+
+/** How many bytes of a write arrive when the power goes: whole sectors, and its last ones may be missing. */
+function tornAt({ offset, bytes }: Extract<Pending, { type: 'write' }>, share: number): number {
+  if (share >= 1) return bytes.length;
+  const end = offset + Math.ceil(bytes.length * share);
+  return Math.max(0, Math.min(bytes.length, end - (end % sector_bytes) - offset));
 }

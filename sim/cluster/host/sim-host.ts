@@ -3,24 +3,21 @@
  * here and nowhere else: a crash of the agent takes nothing written, a power cut takes what was not synced, and the
  * guests; a crash of the keeper takes agent and guests.
  */
-import type { Host } from '../../../src/node/host.ts';
 import type { Member } from '../../../src/node/member.ts';
 import { meshGeneration } from '../../../src/node/mesh-generation.ts';
-import type { Mesh } from '../../../src/node/mesh-types.ts';
 import type { Env } from '../../../src/node/real-env.ts';
 import type { Knobs } from '../../kit/knobs.ts';
-import type { Grant } from '../oracles-leases.ts';
-import type { World } from '../world.ts';
+import { total_memory_mib, type World } from '../world.ts';
 import { Kernel } from './kernel.ts';
 import { SimMasterIp } from './master-ip.ts';
-import { SimAgent } from './sim-agent.ts';
+import { type AgentHost, SimAgent } from './sim-agent.ts';
 import { SimDisk } from './sim-disk.ts';
 import { createSimDrivers } from './sim-drivers.ts';
 import { type KeeperFile, SimKeeper } from './sim-keeper.ts';
 import { type HostClock, SimProcess } from './sim-process.ts';
 import { SimImage, SimRecords } from './stores.ts';
+import { watchMesh } from './watched-mesh.ts';
 
-const total_memory_mib = 65_536;
 const total_disk_mib = 1_000_000;
 
 interface Life {
@@ -42,6 +39,8 @@ export class SimHost {
   disk_slowness = 1;
   /** By how much its wall clock is wrong; a fault. */
   wall_offset_ms = 0;
+  /** Told when something of it is about to be written and synced. */
+  onWrite: () => void = () => undefined;
   readonly #world: World;
   readonly #knobs: Knobs;
   readonly #clock: HostClock;
@@ -55,6 +54,8 @@ export class SimHost {
   #boots = 0;
   #frozen = false;
   #on_network = false;
+  #lost = false;
+  #slow_until_ms = 0;
 
   constructor(world: World, index: number, rate: number, onApplied: (host: SimHost, member: Member) => void) {
     this.#world = world;
@@ -75,6 +76,16 @@ export class SimHost {
     return this.#frozen;
   }
 
+  /** Its disk is slow, or a write from that time is under way still. */
+  get disk_is_slow(): boolean {
+    return this.disk_slowness !== 1 || this.#world.time.now_ms <= this.#slow_until_ms + 1;
+  }
+
+  /** For good: its power stays off. */
+  get lost(): boolean {
+    return this.#lost;
+  }
+
   /** null while the power is off. */
   get kernel(): Kernel | null {
     return this.#kernel;
@@ -89,6 +100,11 @@ export class SimHost {
     return this.#frozen || this.agent_frozen || (this.#keeper?.proc.frozen ?? false);
   }
 
+  /** Neither its keeper nor its agent can do anything now, not even let go of the master address. */
+  get acts_on_nothing(): boolean {
+    return this.#frozen || ((this.#keeper?.proc.frozen ?? false) && (this.#agent?.proc.frozen ?? true));
+  }
+
   get agent_frozen(): boolean {
     return this.#agent?.proc.frozen ?? false;
   }
@@ -98,7 +114,7 @@ export class SimHost {
   }
 
   powerOn(): void {
-    if (this.#kernel !== null) return;
+    if (this.#kernel !== null || this.#lost) return;
     this.#boots += 1;
     this.#booted_ms = this.#world.time.now_ms;
     this.#kernel = new Kernel(this.#world, this.name);
@@ -119,6 +135,13 @@ export class SimHost {
     this.log_disk.powerCut(() =>
       this.#knobs.chance(0.5) ? Math.round(this.#knobs.random()) : this.#knobs.random(),
     );
+  }
+
+  /** It burns down. */
+  lose(): void {
+    this.powerOff();
+    this.#lost = true;
+    this.#note('is lost for good');
   }
 
   /** SIGKILL for the agent; its keeper starts it again. */
@@ -196,8 +219,10 @@ export class SimHost {
     if (!this.#frozen) return;
     this.#frozen = false;
     this.#kernel?.setHostFrozen(false);
+    // The keeper, as it goes on, may end this agent and start another, which does not stand still.
+    const agent = this.#agent;
     this.#keeper?.proc.thaw();
-    if (this.#agent !== null) this.#thawProcess(this.#agent.proc);
+    if (agent !== null && agent === this.#agent) this.#thawProcess(agent.proc);
   }
 
   #freezeProcess(proc: SimProcess): void {
@@ -238,6 +263,8 @@ export class SimHost {
 
   #startAgent(kernel: Kernel, keeper: SimKeeper): void {
     const proc = new SimProcess(this.name, this.#world.time, this.#clock);
+    // What begins on a host that stands still does nothing yet.
+    if (this.#frozen) this.#freezeProcess(proc);
     this.#agents += 1;
     if (this.#agents > 1) this.#world.marks.hit('agent in a later life');
     this.#note(`agent starts, life ${this.#agents}`);
@@ -282,16 +309,23 @@ export class SimHost {
     this.#agent = null;
     agent.proc.end();
     agent.life.ended();
+    for (const store of [this.membership, this.image, this.journal]) store.cut(() => this.#knobs.chance(0.5));
     this.#world.links.setFrozen(this.peer_id, false);
     if (this.#on_network) this.#world.links.network.kill(this.peer_id, { silent });
     this.#on_network = false;
   }
 
   /** The seam of src/node/host.ts, for one life of the agent. */
-  #hostOf(proc: SimProcess, env: Env): Host {
+  #hostOf(proc: SimProcess, env: Env): AgentHost {
     const knobs = this.#knobs;
     const { sync_ms } = this.#world.habits;
-    const sync = () => proc.sleep((0.05 + knobs.exponential(sync_ms)) * this.disk_slowness);
+    const sync = () => {
+      this.onWrite();
+      const takes_ms = (0.05 + knobs.exponential(sync_ms)) * this.disk_slowness;
+      if (this.disk_slowness > 1)
+        this.#slow_until_ms = Math.max(this.#slow_until_ms, this.#world.time.now_ms + takes_ms);
+      return proc.sleep(takes_ms);
+    };
     return {
       peer_id: this.peer_id,
       measures: {
@@ -323,34 +357,28 @@ export class SimHost {
         this.image.wipe();
         this.journal.wipe();
       },
+      setImageAside: async () => {
+        await sync();
+        this.image.wipe();
+      },
       wipeLog: async () => {
         await sync();
         this.log_disk.wipe();
       },
-      openMesh: async (self_member) => {
+      openMesh: async (self_member, cluster) => {
         const addresses = self_member === 0 ? [] : [`/ip4/${this.ip}/tcp/1820`];
         const mesh = this.#world.links.network.createMesh({
           peer_id: this.peer_id,
           self_member,
           addresses,
           generation: meshGeneration(env),
+          ...(cluster && { cluster }),
           env,
         });
         this.#on_network = true;
-        this.#watchGrants(mesh);
+        watchMesh(mesh, this.name, this.#world.watcher);
         return mesh;
       },
-    };
-  }
-
-  /** What leaders grant is read off the wire, so that the keeper can be held to it. */
-  #watchGrants(mesh: Mesh): void {
-    const call = mesh.call.bind(mesh);
-    mesh.call = async (member, method, params, options) => {
-      const answer = await call(member, method, params, options);
-      if (method === 'lead.renew' || method === 'relay.renew')
-        this.#world.watcher.leases.granted(this.name, answer as Grant);
-      return answer;
     };
   }
 

@@ -301,14 +301,15 @@ export class SimKeeper {
   #arm(now_ms: number, fence_ms: number | null): void {
     this.#cancel();
     const master_ms = this.#master.nextMs();
-    const due = [fence_ms, master_ms, this.#silentAtMs()].filter((ms) => ms !== null);
-    if (due.length === 0) {
+    const never_ms = Number.POSITIVE_INFINITY;
+    const due_ms = Math.min(fence_ms ?? never_ms, master_ms ?? never_ms, this.#silentAtMs() ?? never_ms);
+    if (due_ms === never_ms) {
       this.#planned_ms = null;
       this.#cancel = () => undefined;
       return;
     }
     const longest_ms = fence_ms !== null || master_ms !== null ? guarded_look_ms : idle_look_ms;
-    const wait_ms = Math.max(1, Math.min(longest_ms, Math.min(...due) - now_ms));
+    const wait_ms = Math.max(1, Math.min(longest_ms, due_ms - now_ms));
     this.#planned_ms = now_ms + wait_ms;
     this.#cancel = this.#deps.proc.after(wait_ms, () => this.#look());
   }

@@ -82,6 +82,7 @@ export class SimProcess {
   }
 
   thaw(): void {
+    if (this.#stops === 0) throw new Error(`${this.name} is thawed, and did not stand still`);
     this.#stops -= 1;
     if (this.#stops > 0 || this.#ended) return;
     for (const fn of this.#held.splice(0)) this.deliver(fn);

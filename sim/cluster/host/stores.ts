@@ -1,15 +1,46 @@
 /**
- * Image and records of a simulated host: durable when the promise resolves, the old or the new and nothing between at a
- * power cut, as image.ts and durable-file.ts promise. What is read back is a copy: two lives of an agent share nothing.
+ * Image and records of a simulated host: durable when the promise resolves, as image.ts and durable-file.ts promise. Of
+ * a write that is under way when its agent or the power ends, the disk has the old or the new and nothing between. What
+ * is read back is a copy: two lives of an agent share nothing.
  */
 import type { Change } from '../../../src/config/api.ts';
+import { diskError } from '../../../src/consensus/memory-disk.ts';
 import type { Records } from '../../../src/node/host.ts';
-import type { Image, ImageMeta } from '../../../src/node/image.ts';
+import { type Image, ImageError, type ImageMeta } from '../../../src/node/image.ts';
 
 /** Waits as a synced write does. */
 export type StoreGate = () => Promise<void>;
 
+export type StoreFault = 'EIO' | 'ENOSPC';
+
+/** Writes under way, in order. */
+class Flight {
+  #acts: (() => void)[] = [];
+
+  /** Waits, then does `act` unless `check` throws. */
+  async write(gate: StoreGate, check: () => void, act: () => void): Promise<void> {
+    this.#acts.push(act);
+    await gate();
+    this.#acts = this.#acts.filter((one) => one !== act);
+    check();
+    act();
+  }
+
+  /** Who writes is gone: some of the oldest reach the disk. */
+  cut(lands: () => boolean): void {
+    const acts = this.#acts;
+    this.#acts = [];
+    for (const act of acts) {
+      if (!lands()) return;
+      act();
+    }
+  }
+}
+
 export class SimImage {
+  /** What the device answers; null: it works. A fault. */
+  fault: StoreFault | null = null;
+  readonly #flight = new Flight();
   #meta: ImageMeta | null = null;
   /** JSON by table and key. */
   #objects = new Map<string, string>();
@@ -19,7 +50,23 @@ export class SimImage {
     this.#objects = new Map();
   }
 
+  /** @param lands whether the next write that is under way reaches the disk */
+  cut(lands: () => boolean): void {
+    this.#flight.cut(this.fault === null ? lands : () => false);
+  }
+
+  /** @throws ImageError while the device fails */
   open(gate: StoreGate): Image {
+    if (this.fault !== null) {
+      const cause = diskError(this.fault, 'image');
+      throw new ImageError(`the state image cannot be opened: ${cause.message}`, cause);
+    }
+    let failed: Error | null = null;
+    // LevelDB writes nothing more once a write has failed, until it is opened anew.
+    const check = () => {
+      if (failed === null && this.fault !== null) failed = diskError(this.fault, 'image');
+      if (failed !== null) throw failed;
+    };
     const initial =
       this.#meta === null
         ? null
@@ -38,23 +85,26 @@ export class SimImage {
     };
     return {
       initial,
-      write: async (meta, changes) => {
-        await gate();
-        put(changes);
-        this.#meta = meta;
-      },
-      replace: async (meta, objects) => {
-        await gate();
-        this.#objects = new Map();
-        put(objects);
-        this.#meta = meta;
-      },
+      write: (meta, changes) =>
+        this.#flight.write(gate, check, () => {
+          put(changes);
+          this.#meta = meta;
+        }),
+      replace: (meta, objects) =>
+        this.#flight.write(gate, check, () => {
+          this.#objects = new Map();
+          put(objects);
+          this.#meta = meta;
+        }),
       close: () => Promise.resolve(),
     };
   }
 }
 
 export class SimRecords {
+  /** What the device answers; null: it works. A fault. */
+  fault: StoreFault | null = null;
+  readonly #flight = new Flight();
   #texts = new Map<string, string>();
   readonly #directory: string;
 
@@ -70,22 +120,33 @@ export class SimRecords {
     this.#texts = new Map();
   }
 
+  /** @param lands whether the next write that is under way reaches the disk */
+  cut(lands: () => boolean): void {
+    this.#flight.cut(this.fault === null ? lands : () => false);
+  }
+
   open(gate: StoreGate): Records {
+    const works = () => {
+      if (this.fault === 'EIO') throw diskError('EIO', this.#directory);
+    };
+    const takes = () => {
+      if (this.fault !== null) throw diskError(this.fault, this.#directory);
+    };
     return {
-      list: async () => [...this.#texts.keys()].sort(),
+      list: async () => {
+        works();
+        return [...this.#texts.keys()].sort();
+      },
       read: async (name) => {
+        works();
         const text = this.#texts.get(name);
         return text === undefined ? null : (JSON.parse(text) as unknown);
       },
       write: async (name, value) => {
         const text = JSON.stringify(value);
-        await gate();
-        this.#texts.set(name, text);
+        await this.#flight.write(gate, takes, () => void this.#texts.set(name, text));
       },
-      remove: async (name) => {
-        await gate();
-        this.#texts.delete(name);
-      },
+      remove: (name) => this.#flight.write(gate, works, () => void this.#texts.delete(name)),
       pathOf: (name) => `${this.#directory}/${name}`,
     };
   }

@@ -51,6 +51,14 @@ describe('frame reader', () => {
     assert.deepEqual([...got], [1, 2, 3]);
   });
 
+  it('so do those that come in a Buffer, whose slices share memory', () => {
+    const chunk = Buffer.from(joinFrames([Uint8Array.of(1, 2, 3)]));
+    const got: Uint8Array[] = [];
+    new FrameReader(10, (frame) => got.push(frame)).push(chunk);
+    chunk.fill(9);
+    assert.deepEqual(got, [Uint8Array.of(1, 2, 3)]);
+  });
+
   it('stops in the middle of a chunk when told to', () => {
     let count = 0;
     const reader = new FrameReader(10, () => {

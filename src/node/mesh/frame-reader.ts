@@ -34,6 +34,13 @@ export class FrameReader {
     let at = 0;
     while (at < chunk.byteLength && !this.#stopped) {
       if (this.#body === null) {
+        const end = this.#header_have === 0 ? this.#endOfWhole(chunk, at) : 0;
+        if (end > 0) {
+          const frame = new Uint8Array(chunk.subarray(at + frame_header_bytes, end));
+          at = end;
+          this.#onFrame(frame);
+          continue;
+        }
         const take = Math.min(frame_header_bytes - this.#header_have, chunk.byteLength - at);
         this.#header.set(chunk.subarray(at, at + take), this.#header_have);
         this.#header_have += take;
@@ -55,9 +62,16 @@ export class FrameReader {
     }
   }
 
+  /** Where the frame that begins at `at` ends, if all of it is in `chunk` as mostly it is; otherwise 0. */
+  #endOfWhole(chunk: Uint8Array, at: number): number {
+    if (at + frame_header_bytes > chunk.byteLength) return 0;
+    const length = frameLength(chunk, at);
+    const end = at + frame_header_bytes + length;
+    return length <= this.#max_bytes && end <= chunk.byteLength ? end : 0;
+  }
+
   #begin(): void {
-    const h = this.#header;
-    const length = h[0]! * 0x1000000 + h[1]! * 0x10000 + h[2]! * 0x100 + h[3]!;
+    const length = frameLength(this.#header, 0);
     if (length > this.#max_bytes) {
       this.stop();
       throw new FrameError(`frame of ${length} bytes, expected at most ${this.#max_bytes}`);
@@ -65,6 +79,10 @@ export class FrameReader {
     this.#body = new Uint8Array(length);
     this.#body_have = 0;
   }
+}
+
+function frameLength(bytes: Uint8Array, at: number): number {
+  return bytes[at]! * 0x1000000 + bytes[at + 1]! * 0x10000 + bytes[at + 2]! * 0x100 + bytes[at + 3]!;
 }
 
 /** One buffer holding all the frames with their lengths. */

@@ -149,6 +149,21 @@ describe('mesh in virtual time', () => {
     assert.ok(time.now_ms - start_ms < 600, `${time.now_ms - start_ms} ms`);
   });
 
+  it('dials where a member is now, when nothing but its address has changed', async () => {
+    const time = new VirtualTime();
+    const network = createMemoryNetwork(time.env, () => 0.2);
+    const a = network.createMesh({ peer_id: 'a', self_member: 1, generation: 1 });
+    const b = network.createMesh({ peer_id: 'b', self_member: 2, generation: 1 });
+    const own = peerOf(1, a);
+    b.setPeers([own, peerOf(2, b)]);
+    a.setPeers([own, { ...peerOf(2, b), addresses: ['/memory/elsewhere'] }]);
+    await time.run(5000);
+    assert.ok(!a.isUp(2));
+    a.setPeers([own, peerOf(2, b)]);
+    await time.run(1000);
+    assert.ok(a.isUp(2));
+  });
+
   it('hears of a killed process at once', async () => {
     const { time, network, a, b } = await makePair();
     network.kill('b', { silent: false });

@@ -51,6 +51,8 @@ export class MeshCore implements Mesh, CarrierEvents {
   readonly #stream_handlers = new Map<string, ByteStreamHandler>();
   readonly #links = new Map<number, PeerLink>();
   readonly #by_peer = new Map<string, PeerLink>();
+  /** As they were last set. */
+  #peers: readonly MeshPeer[] = [];
   readonly #visitors = new Set<CarrierConnection>();
   readonly #join: JoinService;
   readonly #local: RpcSession;
@@ -97,11 +99,12 @@ export class MeshCore implements Mesh, CarrierEvents {
   }
 
   setPeers(peers: readonly MeshPeer[]): void {
-    if (this.#closed) return;
+    if (this.#closed || samePeers(peers, this.#peers)) return;
     const wanted = checkPeers(peers);
     const own = peers.find((peer) => peer.peer_id === this.#carrier.peer_id);
     if (own !== undefined) this.#self_member = own.member;
     wanted.delete(this.#self_member);
+    this.#peers = peers;
     for (const [member, link] of this.#links) {
       if (wanted.get(member)?.peer_id === link.peer_id) continue;
       this.#links.delete(member);
@@ -290,6 +293,20 @@ export class MeshCore implements Mesh, CarrierEvents {
       if (!this.#closed) this.#scheduleTick();
     });
   }
+}
+
+/** Mostly what changed about a node concerns nobody's connections, and all its fellows are the very same objects. */
+function samePeers(a: readonly MeshPeer[], b: readonly MeshPeer[]): boolean {
+  return a.length === b.length && a.every((peer, at) => samePeer(peer, b[at]!));
+}
+
+function samePeer(a: MeshPeer, b: MeshPeer): boolean {
+  return (
+    a === b ||
+    (a.member === b.member &&
+      a.peer_id === b.peer_id &&
+      (a.addresses === b.addresses || a.addresses.join() === b.addresses.join()))
+  );
 }
 
 /** Throws, naming what is wrong: the list comes from the replicated state, so that a bad one is a broken invariant. */
