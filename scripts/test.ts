@@ -1,5 +1,5 @@
 /**
- * All tests: units first (two files at a time), then eight minutes of the simulators' swarm, then the clusters of real
+ * All tests: units first (two files at a time), then the simulators' swarm, then the clusters of real
  * processes (one at a time, so that a slow machine is not mistaken for a lost node).
  * `node scripts/test.ts [unit|simulator|cluster] [file…]`. Ends with the runner's own counts, summed over all.
  */

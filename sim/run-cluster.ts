@@ -14,7 +14,7 @@ import { formatSeed, nthSeed, parseSeed } from './kit/seed.ts';
 const { values } = parseArgs({
   options: {
     seed: { type: 'string' },
-    seeds: { type: 'string', default: '1' },
+    seeds: { type: 'string' },
     budget: { type: 'string' },
     nodes: { type: 'string' },
     minutes: { type: 'string', default: '10' },
@@ -34,7 +34,12 @@ const base = values.seed === undefined ? null : parseSeed(values.seed);
 const minutes = positive('minutes', values.minutes);
 const nodes = values.nodes === undefined ? null : positive('nodes', values.nodes);
 const budget_ms = values.budget === undefined ? null : positive('budget', values.budget) * 1000;
-const seeds = budget_ms === null ? positive('seeds', values.seeds) : Number.POSITIVE_INFINITY;
+const seeds =
+  values.seeds !== undefined
+    ? positive('seeds', values.seeds)
+    : budget_ms === null
+      ? 1
+      : Number.POSITIVE_INFINITY;
 const marks = new Marks(mark_names);
 const began_ms = performance.now();
 let simulated_s = 0;

@@ -49,9 +49,22 @@ function wrongPlace(cluster: SimCluster, instance: Instance, owner: string): str
   // What waits for a host that is gone for good must be explained (explained.ts).
   if (instance.admin_state === 'up' && on.length === 0 && isLost(cluster, owner)) return null;
   const wanted = instance.admin_state === 'up' ? [owner] : [];
+  // The wish stays although the guest could not be stopped: its job says so, and so does `cluster verify`.
+  if (wanted.length === 0 && on.join() === owner && couldNotStop(cluster, instance.name)) return null;
   return on.join() === wanted.join()
     ? null
     : `instance ${instance.name} is ${instance.admin_state} on ${owner} and runs on [${on.join(' ')}]`;
+}
+
+/** Whether the last job that was to shut it down failed, with its disk full or its guest deaf. */
+function couldNotStop(cluster: SimCluster, name: string): boolean {
+  const last = [...(cluster.leader()?.member.state.list('jobs') ?? [])]
+    .filter(({ ops }) =>
+      ops.some(({ input }) => input.OP_ID === 'OP_INSTANCE_SHUTDOWN' && input['instance_name'] === name),
+    )
+    .sort((a, b) => a.id - b.id)
+    .at(-1);
+  return last?.status === 'error';
 }
 
 /** O3: what clients were told is still there, once. O11: what failed has left nothing. */

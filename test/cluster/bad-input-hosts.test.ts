@@ -22,10 +22,9 @@ import { labPowerOff, labPowerOn } from '../../cli/lab/faults.ts';
 import { hostProcesses, logFile, packageRoot } from '../../cli/lab/host.ts';
 import { runTool } from '../../cli/lab/run-tool.ts';
 import type { OpInput } from '../../src/config/model.ts';
-import { agentOf, mustSucceed, observe, withHookedLab } from './jobs-support.ts';
+import { mustSucceed, observe, withHookedLab } from './jobs-support.ts';
 import {
   cli,
-  cliOk,
   commandLine,
   keeperPid,
   type Lab,
@@ -71,7 +70,7 @@ const tag = (text: string): OpInput => ({ OP_ID: 'OP_TAGS_SET', kind: 'cluster',
 const tagsOf = async (lab: Lab, name: string) =>
   new Set((await rows(lab, name, 'tag')).map((row) => String(row.tag)));
 
-test('a flipped bit in a follower’s log: it says so, follows, counts for nothing, and joins anew; nothing is lost', {
+test('a flipped bit in a follower’s log: it says so, begins anew under a new number, and counts again; nothing is lost', {
   timeout: 300_000,
 }, async (t) => {
   const lab = await withHookedLab(t);
@@ -82,6 +81,7 @@ test('a flipped bit in a follower’s log: it says so, follows, counts for nothi
   await waitUntil(async () => (await statusOf(lab, 'n3'))?.role === 'follower', 'n3 to follow');
   for (let at = 0; at < 10; at++) await mustSucceed(lab, 'n1', [tag(`before-${at}`)]);
   await sameState(lab);
+  const old = (await statusOf(lab, 'n3'))?.member ?? 0;
   await labPowerOff(lab, 'n3');
 
   const node = lab.node('n3');
@@ -107,43 +107,15 @@ test('a flipped bit in a follower’s log: it says so, follows, counts for nothi
     () => said(/the storage of this host is damaged/),
     'n3 to say that its log is damaged',
   );
-  assert.ok(complaint.includes(name) && complaint.includes('skein node remove'), complaint);
-  assert.deepEqual(readFileSync(join(segments, `damaged-1-${name}`)), bytes, 'the evidence is kept');
-
-  // It follows, and everybody says what is wrong.
+  assert.ok(complaint.includes(name), complaint);
+  await waitUntil(async () => ((await statusOf(lab, 'n3'))?.member ?? 0) > old, 'n3 to have a new number');
   for (const via of ['n1', 'n2']) await mustSucceed(lab, via, [tag(`after-${via}`)]);
-  await sameState(lab);
-  for (const via of ['n1', 'n3']) {
-    await waitUntil(
-      async () =>
-        (await statusOf(lab, via))?.warnings.find((line) => /storage of .*n3.* is damaged/.test(line)),
-      `${via} to warn`,
-    );
-  }
-  // It counts for nothing, not even after a restart.
-  process.kill(agentOf(lab, 'n3'), 'SIGKILL');
-  await sameState(lab);
-  await labPowerOff(lab, 'n2');
-  await waitUntil(
-    async () =>
-      (await statusOf(lab, 'n1'))?.warnings.find((line) => /no leader is known: .* 2 of the 2/.test(line)),
-    'n1 to lead no more and say why',
-  );
-  await labPowerOn(lab, 'n2', [daemon_path]);
+  await waitForVoters(lab, 3);
   await sameState(lab);
   assert.equal(said(/"agent ended".*"code":70/), undefined, 'it never ended by itself');
-  const tags = await tagsOf(lab, 'n2');
+  const tags = await tagsOf(lab, 'n3');
   for (let each = 0; each < 10; each++) assert.ok(tags.has(`before-${each}`));
-
-  // What it told its operator to do.
-  const old = (await statusOf(lab, 'n3'))?.member ?? 0;
-  await cliOk(lab, 'n1', ['node', 'remove', '-f', 'n3']);
-  await waitUntil(async () => (await statusOf(lab, 'n3'))?.in_cluster === false, 'n3 to be out');
-  const added = JSON.parse(await cliOk(lab, 'n1', ['--json', 'node', 'add', '--expires', '10m']));
-  await cliOk(lab, 'n3', ['join', (added as { token: string }).token]);
-  await sameState(lab);
-  assert.ok(((await statusOf(lab, 'n3'))?.member ?? 0) > old, 'under a new number');
-  await waitForVoters(lab, 3);
+  // It counts: without it nothing could be committed now.
   await labPowerOff(lab, 'n2');
   await mustSucceed(lab, 'n1', [tag('with-n3')]);
 });
