@@ -13,7 +13,7 @@ import { type Ended, runSimulator, swarmSeconds } from './budgeted.ts';
 const seconds = swarmSeconds();
 const wanted = process.env['SKEIN_SWARM_BASE'];
 const drawn = wanted === undefined ? null : wanted === 'new' ? Date.now() >>> 0 : Number(wanted);
-const known = { agents: 5151, agents_seeds: 30, consensus: 2026, consensus_seeds: 100, big: 7 };
+const known = { agents: 5151, agents_seeds: 18, consensus: 2026, consensus_seeds: 100, big: 7 };
 /** A run that was begun within the budget is finished: on a busy machine it may take a while. */
 const grace_s = 400;
 const big_hosts = 200;
