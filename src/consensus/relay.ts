@@ -6,6 +6,7 @@
  */
 import type { CoreState } from './core-state.ts';
 import { Progress } from './progress.ts';
+import { sendEntries } from './replication.ts';
 import type { MemberId, Message, RelayBranch, RelayReport } from './types.ts';
 
 type Heartbeat = Extract<Message, { type: 'heartbeat' }>;
@@ -149,18 +150,5 @@ function feed(s: CoreState, child: Child, bare: boolean): void {
     return;
   }
   const entries = bare ? [] : s.log.slice(progress.next, s.commit, s.options.max_append_bytes);
-  s.outbox.send({
-    type: 'append',
-    from: s.id,
-    to: progress.id,
-    term: s.term,
-    prev_index,
-    prev_term,
-    entries,
-    commit: s.commit,
-    relayed: true,
-  });
-  const bytes = entries.reduce((sum, entry) => sum + entry.data.length, 0);
-  const last = prev_index + entries.length;
-  progress.sent(last, bytes, last);
+  sendEntries(s, progress, prev_term, entries, { relayed: true });
 }

@@ -6,7 +6,7 @@
 import type { CoreState } from './core-state.ts';
 import { invariant } from './invariant.ts';
 import type { Progress } from './progress.ts';
-import type { MemberId, Message } from './types.ts';
+import type { Entry, MemberId, Message } from './types.ts';
 
 type AppendReply = Extract<Message, { type: 'append-reply' }>;
 
@@ -38,6 +38,18 @@ export function sendAppend(s: CoreState, progress: Progress, bare = false): void
   }
   const entries =
     bare || progress.paused ? [] : s.log.slice(progress.next, s.log.lastIndex, s.options.max_append_bytes);
+  sendEntries(s, progress, prev_term, entries);
+}
+
+/** Sends what follows `progress.next - 1` and notes it; a relay's append says that it is one's. */
+export function sendEntries(
+  s: CoreState,
+  progress: Progress,
+  prev_term: number,
+  entries: readonly Entry[],
+  relayed: { readonly relayed?: true } = {},
+): void {
+  const prev_index = progress.next - 1;
   s.outbox.send({
     type: 'append',
     from: s.id,
@@ -47,9 +59,11 @@ export function sendAppend(s: CoreState, progress: Progress, bare = false): void
     prev_term,
     entries,
     commit: s.commit,
+    ...relayed,
   });
   const bytes = entries.reduce((sum, entry) => sum + entry.data.length, 0);
-  progress.sent(prev_index + entries.length, bytes, Math.min(s.commit, prev_index + entries.length));
+  const last = prev_index + entries.length;
+  progress.sent(last, bytes, Math.min(s.commit, last));
 }
 
 /** Takes an answer to an append. True when the member was seen to have more than before. */

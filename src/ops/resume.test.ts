@@ -132,6 +132,15 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
+    name: 'shutdown on a node that an operator says is off',
+    op: { OP_ID: 'OP_INSTANCE_SHUTDOWN', instance_name: 'web' },
+    prepare: (w) => {
+      loseNode1(w);
+      w.evidence.set(node_uuid(1), { kind: 'word', text: 'off' });
+    },
+    check: (w) => assert.equal(web(w)?.owner_log.at(-1)?.evidence.kind, 'word'),
+  },
+  {
     name: 'modify',
     op: { OP_ID: 'OP_INSTANCE_SET_PARAMS', instance_name: 'web', beparams: { memory: '256m', vcpus: 2 } },
     prepare: withWeb(),

@@ -3,6 +3,7 @@
  * if the guest cannot be stopped now.
  */
 
+import type { Evidence } from '../../config/model.ts';
 import type { RunContext } from '../op-context.ts';
 import { flag, integer, nullable, oneOf, optional, parser } from '../params.ts';
 import { summary } from '../summary.ts';
@@ -77,11 +78,15 @@ export const instanceShutdown: Opcode<ShutdownParams> = {
  * and finds it still its own. Under a new epoch the node ends it instead. Of an earlier boot nothing is left to be ended.
  */
 async function endWithNode(ctx: RunContext, facts: InstanceFacts): Promise<void> {
-  const { uuid, owner, node_boot } = await ctx.learn('after-loss', () =>
-    instanceFacts(ctx.state, facts.uuid),
-  );
+  const { uuid, owner, node_boot, proof } = await ctx.learn('after-loss', () => {
+    const now = instanceFacts(ctx.state, facts.uuid);
+    return { ...now, proof: ctx.ports.evidence(now.owner.node) };
+  });
   if (owner.boot === node_boot) {
     const text = `node ${facts.node_name} was lost when job ${ctx.job} stopped it`;
+    // Of a node that was not seen since a recovery the log takes nothing less.
+    const evidence: Evidence =
+      proof?.kind === 'word' || proof?.kind === 'power' ? proof : { kind: 'stopped', text };
     await ctx.commit('end', [
       {
         type: 'instance-owner',
@@ -90,7 +95,7 @@ async function endWithNode(ctx: RunContext, facts: InstanceFacts): Promise<void>
         if_epoch: owner.epoch,
         node: owner.node,
         boot: node_boot,
-        evidence: { kind: 'stopped', text },
+        evidence,
       },
     ]); // prettier-ignore
   }
