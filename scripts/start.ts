@@ -110,7 +110,23 @@ interface Console {
   close(): void;
 }
 
+/** An agent that has just started may not be connected to the guest's host yet: tried again for a while. */
 async function followConsole(node: LabNode, instance: string): Promise<Console> {
+  let last = '';
+  try {
+    return await until('the console', 15_000, () =>
+      openConsole(node, instance).catch((error: Error) => {
+        last = error.message;
+        if (!/not connected/.test(last)) throw error;
+        return null;
+      }),
+    );
+  } catch (error) {
+    throw last === '' ? error : new Error(last);
+  }
+}
+
+async function openConsole(node: LabNode, instance: string): Promise<Console> {
   const client = await connectApi(node.socket);
   const { stream } = await client.attachConsole(instance, 10_000);
   const counts: { at: number; count: number }[] = [];
