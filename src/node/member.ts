@@ -6,12 +6,13 @@ import type { StateView } from '../config/api.ts';
 import type { Command } from '../config/commands.ts';
 import { default_ha } from '../config/defaults.ts';
 import { meta_key } from '../config/keys.ts';
-import type { HaParams, Node, OpInput } from '../config/model.ts';
+import type { HaParams, OpInput } from '../config/model.ts';
 import type { ReplicaApi } from '../consensus/api.ts';
 import { openReplica } from '../consensus/index.ts';
 import type { MasterIpParams } from '../drivers/types.ts';
 import { opcodes } from '../ops/opcodes/registry.ts';
 import type { LiveNode, Progress } from '../ops/types.ts';
+import { createAcquaintance } from './acquaintance.ts';
 import { createStepServer, type StepCall } from './actions/index.ts';
 import { verifyReport } from './actions/node.ts';
 import type { ActionWorld } from './actions/types.ts';
@@ -38,7 +39,7 @@ import { createLeftovers } from './leftovers.ts';
 import type { HostDrivers } from './make-drivers.ts';
 import { createMasterRole, type MasterRole } from './master-role.ts';
 import type { MemberFile } from './member-file.ts';
-import type { ClusterGeneration, Mesh, MeshPeer } from './mesh-types.ts';
+import type { ClusterGeneration, Mesh } from './mesh-types.ts';
 import type { Env } from './real-env.ts';
 import { serveSurvey } from './recover-survey.ts';
 import { watchLog } from './recover-watch.ts';
@@ -136,22 +137,17 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
     },
   });
 
-  /** The same object for the same node: whoever compares two lists sees at once what differs. */
-  const peer_of = new WeakMap<Node, MeshPeer>();
-  const peerOf = (node: Node): MeshPeer => {
-    const known = peer_of.get(node);
-    if (known !== undefined) return known;
-    const peer = { member: node.member, peer_id: node.peer_id, addresses: node.addresses };
-    peer_of.set(node, peer);
-    return peer;
-  };
-  const peers = (): readonly MeshPeer[] => {
-    const known = state.list('nodes').map(peerOf);
-    // Before the first entries arrive, the file written when joining says who the others are.
-    return known.length > 0 ? known : file.peers;
-  };
   const mesh_since_ms = env.now_ms();
-  mesh.setPeers(peers());
+  // Before the replica: it hands its frames to the peers that the mesh knows.
+  const who = createAcquaintance({
+    env,
+    mesh,
+    state,
+    remembered: file.peers,
+    status: () => replica.status(),
+    ownNumber: (member) => own_number.take(member),
+  });
+  const { peers } = who;
 
   const replica = await openReplica(
     { id: file.member, timing: options.timing, limits: options.raft_limits ?? {} },
@@ -159,7 +155,7 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
   );
   const surveyRecovery = serveSurvey({ env, mesh, replica, state, file, last });
   const leftovers = createLeftovers({ env, journal, state, drivers });
-  const own_number = watchOwnNumber({ env, host, mesh, replica, state, file, peers, restart: deps.restart });
+  const own_number = watchOwnNumber({ env, host, replica, state, file, peers, restart: deps.restart });
   const leader = createLeaderClient({
     mesh,
     replica,
@@ -357,7 +353,7 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
       if (change.table === 'cluster') master.wake();
     }
     if (nodes_changed) {
-      mesh.setPeers(peers());
+      who.wake();
       own_number.wake();
     }
     duties?.wake();
@@ -503,6 +499,7 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
     surveyRecovery,
     stateHash: () => ({ index: state.index, hash: state.hash() }),
     async retire(reason) {
+      who.stop();
       await own_number.stop();
       guard?.stop();
       await steps.close(reason);
@@ -519,6 +516,7 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
       }
       closing = true;
       unwatch();
+      who.stop();
       const written = own_number.stop();
       leftovers.stop();
       tendRole();

@@ -7,7 +7,6 @@ import { MemoryDisk } from '../consensus/memory-disk.ts';
 import type { LogDisk } from '../consensus/types.ts';
 import type { Records } from './host.ts';
 import { type MemberFile, readMemberFile } from './member-file.ts';
-import type { RpcHandler } from './mesh-types.ts';
 import { beginAnew, type OwnNumberDeps, watchOwnNumber } from './renewal.ts';
 import { createTestEnv } from './test-env.ts';
 
@@ -90,34 +89,21 @@ async function damaged(): Promise<FragileHost> {
   return host;
 }
 
-function fakes(host: FragileHost, answer: unknown = { member: 0 }) {
+function fakes(host: FragileHost) {
   const env = createTestEnv();
-  const handlers = new Map<string, RpcHandler>();
-  const asked: number[] = [];
   const restarts: string[] = [];
   const state = createState();
-  let faulty = true;
   const seen = { leader: 0, applied: 9, commit: 9 };
   const deps = {
     env,
     host,
-    mesh: {
-      handle: (method, handler) => void handlers.set(method, handler),
-      call: (member) => {
-        asked.push(member);
-        return Promise.resolve(answer);
-      },
-    },
-    replica: { status: () => ({ id: 3, ...seen, faulty: faulty ? [{ id: 3, reason: 'a bit' }] : [] }) },
+    replica: { status: () => seen },
     state,
     file,
     peers: () => peers,
     restart: (reason) => void restarts.push(reason),
   } as OwnNumberDeps;
-  const sound = () => {
-    faulty = false;
-  };
-  return { env, handlers, asked, restarts, state, deps, sound, seen };
+  return { env, restarts, state, deps, seen };
 }
 
 test('a crash at any step leaves the old, faulty replica or a new one with an empty log', async () => {
@@ -125,12 +111,13 @@ test('a crash at any step leaves the old, faulty replica or a new one with an em
   for (let dies_at = 0; ; dies_at += 1) {
     const host = await damaged();
     host.dies_at = dies_at;
-    const { env, deps, restarts } = fakes(host, { member: 7 });
+    const { env, deps, restarts } = fakes(host);
     let died = false;
     const noteFatal = () => {
       died = true;
     };
-    watchOwnNumber({ ...deps, env: { ...env, fatal: noteFatal as typeof env.fatal } });
+    const watch = watchOwnNumber({ ...deps, env: { ...env, fatal: noteFatal as typeof env.fatal } });
+    watch.take(7);
     await env.advance(1_000);
     assert.equal(restarts.length, died ? 0 : 1);
     if (!died)
@@ -161,35 +148,25 @@ test('a crash at any step leaves the old, faulty replica or a new one with an em
   assert.ok(crashes > 5, `${crashes} crashes`);
 });
 
-test('a faulty member asks its peers in turn, and a sound one nobody', async () => {
-  const { env, deps, asked, restarts, sound } = fakes(await damaged());
+test('its peers know it by the new number; a number that is not higher is none', async () => {
+  const host = await damaged();
+  const { env, deps, restarts } = fakes(host);
   const watch = watchOwnNumber(deps);
+  watch.take(3);
+  await env.advance(2_000);
+  assert.deepEqual([restarts, host.value], [[], file]);
+  watch.take(7);
+  watch.take(8);
   await env.advance(3_000);
-  assert.deepEqual(asked, [1, 2, 1]);
-  sound();
-  await env.advance(3_000);
-  assert.equal(asked.length, 3);
-  assert.deepEqual(restarts, []);
+  assert.equal(restarts.length, 1, 'once');
+  const { member, begin_anew, peers: known } = (await readMemberFile(host.membership))!;
+  assert.deepEqual([member, begin_anew, known.map((peer) => peer.member)], [7, true, [1, 2, 7]]);
   await watch.stop();
   assert.equal(env.timers, 0);
 });
 
-test('its peers know it by the new number; a number that is not higher is none', async () => {
-  const host = await damaged();
-  const { env, deps, restarts } = fakes(host, { member: 3 });
-  watchOwnNumber(deps);
-  await env.advance(2_000);
-  assert.deepEqual([restarts, host.value], [[], file]);
-  const other = fakes(host, { member: 7 });
-  watchOwnNumber(other.deps);
-  await other.env.advance(3_000);
-  assert.equal(other.restarts.length, 1, 'once');
-  const { member, begin_anew, peers: known } = (await readMemberFile(host.membership))!;
-  assert.deepEqual([member, begin_anew, known.map((peer) => peer.member)], [7, true, [1, 2, 7]]);
-});
-
-test('the log itself tells, too; and others are answered from it', async () => {
-  const { deps, state, restarts, handlers } = fakes(await damaged());
+test('the log itself tells, too', async () => {
+  const { deps, state, restarts } = fakes(await damaged());
   const watch = watchOwnNumber(deps);
   assert.ok(state.apply(1, init).ok);
   watch.wake();
@@ -199,9 +176,6 @@ test('the log itself tells, too; and others are answered from it', async () => {
   watch.wake();
   await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(restarts, ['member 3 is member 9 now']);
-  const ctx = { signal: new AbortController().signal, note: () => undefined };
-  assert.deepEqual(await handlers.get('member.number')?.(2, { node_uuid: 'node-1' }, ctx), { member: 9 });
-  assert.deepEqual(await handlers.get('member.number')?.(2, { node_uuid: 'node-9' }, ctx), { member: 0 });
 });
 
 test('the peers of the configuration are kept in member.json, once they are current and until it stops', async () => {

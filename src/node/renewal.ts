@@ -10,13 +10,12 @@
  *
  * What it must never do: take a number that the log did not give to this node, or one that is not higher than its own.
  */
-import { z } from 'zod';
 import type { StateView } from '../config/api.ts';
 import type { ReplicaStatus } from '../consensus/api.ts';
 import { bootstrapLog } from '../consensus/index.ts';
 import type { Host } from './host.ts';
 import { type MemberFile, writeMemberFile } from './member-file.ts';
-import type { Mesh, MeshPeer } from './mesh-types.ts';
+import type { MeshPeer } from './mesh-types.ts';
 import type { Env } from './real-env.ts';
 
 /** Before the replica is opened: resolves with the file to go on with. */
@@ -35,8 +34,7 @@ export async function beginAnew(
 export interface OwnNumberDeps {
   readonly env: Pick<Env, 'after' | 'log' | 'fatal'>;
   readonly host: Pick<Host, 'membership' | 'peer_id'>;
-  readonly mesh: Pick<Mesh, 'call' | 'handle'>;
-  readonly replica: { status(): Pick<ReplicaStatus, 'id' | 'faulty' | 'leader' | 'applied' | 'commit'> };
+  readonly replica: { status(): Pick<ReplicaStatus, 'leader' | 'applied' | 'commit'> };
   readonly state: Pick<StateView, 'get'>;
   readonly file: MemberFile;
   peers(): readonly MeshPeer[];
@@ -47,25 +45,24 @@ export interface OwnNumberDeps {
 export interface OwnNumber {
   /** The nodes changed. */
   wake(): void;
+  /** Somebody with a later state says what this node's number is. */
+  take(member: number): void;
   /** Resolves when nothing writes `member.json` any more. */
   stop(): Promise<void>;
 }
 
-/** Between two questions of a faulty member. */
-const ask_every_ms = 1_000;
-const asked = z.object({ node_uuid: z.string() });
-const answered = z.object({ member: z.number().int().nonnegative() });
+/** Between two looks at whether the peers in the file are those of now. */
+const look_every_ms = 1_000;
 
 /**
  * The one writer of `member.json` while the member runs. Keeps the peers in it as the configuration has them: a member
  * that lost log and image knows the others from there alone, and the others it does not know cannot reach it either.
- * Learns of this node's new number: from the log, as far as it still reaches the old replica, or from any peer, since the
- * others know their links by the new number as soon as they apply it, and the old one hears no more.
+ * Learns of this node's new number: from the log, as far as it still reaches the old replica, or from any peer
+ * (acquaintance.ts), since the others know their links by the new number as soon as they apply it, and the old one hears no more.
  */
 export function watchOwnNumber(deps: OwnNumberDeps): OwnNumber {
-  const { env, mesh, replica, state, file } = deps;
+  const { env, replica, state, file } = deps;
   let over = false;
-  let turn = 0;
   let peers_changed = true;
   let saved = JSON.stringify(file.peers);
   let writes: Promise<void> = Promise.resolve();
@@ -95,12 +92,6 @@ export function watchOwnNumber(deps: OwnNumberDeps): OwnNumber {
     write({ ...file, peers });
   }
 
-  // What is applied is committed: whoever answers, it is true, if perhaps not the latest.
-  mesh.handle('member.number', (_from, params) => {
-    const { node_uuid } = asked.parse(params);
-    return Promise.resolve({ member: state.get('nodes', node_uuid)?.member ?? 0 });
-  });
-
   function take(member: number): void {
     if (over || member <= file.member) return;
     over = true;
@@ -110,27 +101,15 @@ export function watchOwnNumber(deps: OwnNumberDeps): OwnNumber {
     );
   }
 
-  async function ask(): Promise<void> {
-    const others = deps.peers().filter((peer) => peer.peer_id !== deps.host.peer_id);
-    const peer = others[turn % Math.max(1, others.length)];
-    turn += 1;
-    if (peer === undefined) return;
-    const params = { node_uuid: file.node_uuid };
-    const answer = await mesh.call(peer.member, 'member.number', params, { timeout_ms: ask_every_ms });
-    take(answered.parse(answer).member);
-  }
-
   function tick(): void {
     if (over) return;
-    cancel = env.after(ask_every_ms, tick);
+    cancel = env.after(look_every_ms, tick);
     savePeers();
-    const { id, faulty } = replica.status();
-    if (!faulty.some((of) => of.id === id)) return;
-    ask().catch((error: Error) => env.log('debug', 'own number', { error: error.message }));
   }
-  let cancel = env.after(ask_every_ms, tick);
+  let cancel = env.after(look_every_ms, tick);
 
   return {
+    take,
     wake() {
       peers_changed = true;
       take(state.get('nodes', file.node_uuid)?.member ?? 0);
