@@ -275,7 +275,11 @@ function parsePolicies(
     }
     const at = groups.findIndex((group) => group.name === owner || group.uuid === owner);
     if (at === -1) {
-      throw wrong(row, `Unknown group ${quoted(owner)}`, 'nothing, or the name of a group of the first section');
+      throw wrong(
+        row,
+        `Unknown group ${quoted(owner)}`,
+        'nothing, or the name of a group of the first section',
+      );
     }
     group_policies[at] = policy;
   }
@@ -290,7 +294,11 @@ function parsePolicy(row: Row): { readonly owner: string; readonly policy: Insta
   }
   const specs = minmax === '' ? [] : minmax.split(';');
   if (specs.length % 2 !== 0) {
-    throw wrong(row, `Odd number of min/max specs for ${quoted(owner)}: ${quoted(minmax)}`, 'min;max;min;max…');
+    throw wrong(
+      row,
+      `Odd number of min/max specs for ${quoted(owner)}: ${quoted(minmax)}`,
+      'min;max;min;max…',
+    );
   }
   const pairs: MinMaxSpec[] = [];
   for (let at = 0; at < specs.length; at += 2) {
@@ -322,7 +330,8 @@ function incompletePolicy(row: Row): InputError {
 
 function parseSpec(row: Row, owner: string, text: string): Spec {
   const [memory, cpus, disk, disks, nics, spindles] = commaSplit(text);
-  if (memory === undefined || cpus === undefined || disk === undefined) throw incompleteSpec(row, owner, text);
+  if (memory === undefined || cpus === undefined || disk === undefined)
+    throw incompleteSpec(row, owner, text);
   if (disks === undefined || nics === undefined || spindles === undefined) {
     throw incompleteSpec(row, owner, text);
   }
@@ -365,7 +374,8 @@ function yesOrNo(row: Row, text: string, problem: string): boolean {
 
 /** A number that may have a fraction. */
 function size(row: Row, owner: string, text: string, what: string): number {
-  if (!/^\s*\d+(\.\d+)?([eE][-+]?\d+)?\s*$/.test(text)) throw noNumber(row, owner, text, `${what}, a number from 0`);
+  if (!/^\s*\d+(\.\d+)?([eE][-+]?\d+)?\s*$/.test(text))
+    throw noNumber(row, owner, text, `${what}, a number from 0`);
   return Number(text);
 }
 
