@@ -82,15 +82,16 @@ test('frames and calls beyond their bounds', () => {
 
 test('after a recovery: jobs that the survivor had are promised still, others are not, and old hosts promise nothing', () => {
   const { oracles: all, breaches } = oracles();
-  const applies = (generation: number, hash: string) =>
-    all.applied(
-      { name: `host of ${generation}` } as SimHost,
-      {
-        file: { generation },
-        stateHash: () => ({ index: 7, hash }),
-        replica: { status: () => ({ role: 'follower', term: 1 }) },
-      } as unknown as Member,
-    );
+  const applies = (generation: number, hash: string) => {
+    const host = { name: `host of ${generation}` } as SimHost;
+    const member = {
+      file: { generation },
+      stateHash: () => ({ index: 7, hash }),
+      replica: { status: () => ({ role: 'follower', term: 1 }) },
+    } as unknown as Member;
+    all.applied(host, member);
+    all.compareHash(host, member);
+  };
   applies(1, 'a');
   all.jobAcknowledged(1, 'kept', 1);
   all.jobAcknowledged(2, 'gone', 1);

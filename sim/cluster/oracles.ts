@@ -141,10 +141,10 @@ export class Oracles {
 
   // ---- O3, O4, O5: at each thing that a replica has applied
 
-  applied(host: SimHost, member: Member): void {
+  /** O5: what it has applied is what others had at this index. A hash costs what has changed since the last one. */
+  compareHash(host: SimHost, member: Member): void {
     const { index, hash } = member.stateHash();
     const { generation } = member.file;
-    if (generation > this.#generation) this.#recovered(generation);
     const hashes = this.#hashes.get(generation) ?? new Map<number, string>();
     this.#hashes.set(generation, hashes);
     const known = hashes.get(index);
@@ -155,6 +155,11 @@ export class Oracles {
     } else if (known !== hash) {
       this.#fail(`O5: index ${index} hashes to ${hash} on ${host.name}, to ${known} elsewhere`);
     }
+  }
+
+  applied(host: SimHost, member: Member): void {
+    const { generation } = member.file;
+    if (generation > this.#generation) this.#recovered(generation);
     const { role, term } = member.replica.status();
     if (role !== 'leader') return;
     this.leaderApplied(host, member);
