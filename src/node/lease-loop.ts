@@ -140,7 +140,7 @@ export function createLeaseLoop(deps: LeaseLoopDeps): LeaseLoop {
     const oldest = calls[0];
     if (oldest && calls.length >= max_calls_per_member) {
       if (env.now_ms() - oldest.at_ms < deps.ha().renew_ms) return null;
-      oldest.abort.abort();
+      oldest.abort.abort('a later renewal takes its place');
       answered(member, oldest.abort);
     }
     const abort = new AbortController();
@@ -198,7 +198,7 @@ export function createLeaseLoop(deps: LeaseLoopDeps): LeaseLoop {
       stopped = true;
       off();
       cancel();
-      for (const { abort } of [...in_flight.values()].flat()) abort.abort();
+      for (const { abort } of [...in_flight.values()].flat()) abort.abort('the agent stops');
     },
   };
 }
