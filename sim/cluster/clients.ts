@@ -5,17 +5,11 @@
  */
 import type { OpInput } from '../../src/config/model.ts';
 import { Knobs } from '../kit/knobs.ts';
+import { seedOf } from '../kit/seed.ts';
 import { cluster_name, type SimCluster } from './cluster.ts';
 import type { SimHost } from './host/sim-host.ts';
 
 const most_tries = 6;
-
-/** FNV-1a over 32 bits: a seed of its own for each name. */
-function seedOf(seed: number, name: string): number {
-  let hash = (0x811c9dc5 ^ seed) >>> 0;
-  for (let i = 0; i < name.length; i += 1) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193) >>> 0;
-  return hash;
-}
 
 export class Clients {
   readonly #cluster: SimCluster;

@@ -186,6 +186,42 @@ export const agent_mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: 'agent-reads-before-it-has-applied',
+    danger: 'An agent answers from a replica that lacks what a client has been told of already.',
+    simulator: 'cluster',
+    edits: [
+      {
+        file: 'src/node/member.ts',
+        find: 'await replica.waitApplied(answer.index, timeout_ms);',
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'agent-reads-without-a-round',
+    danger: 'A leader that was deposed unawares says up to where it is enough to have read.',
+    simulator: 'cluster',
+    edits: [
+      {
+        file: 'src/node/member.ts',
+        find: 'const { index } = await replica.readIndex();',
+        replace: 'const index = replica.status().applied;',
+      },
+    ],
+  },
+  {
+    name: 'proposal-of-unknown-outcome-repeated',
+    danger: 'A command is done twice: a client is told that it was refused, and it has happened.',
+    simulator: 'cluster',
+    edits: [
+      {
+        file: 'src/node/leader-client.ts',
+        find: 'if (perhaps_done.has(code) && !options.repeat) {',
+        replace: "if (perhaps_done.has(code) && code === '') {",
+      },
+    ],
+  },
+  {
     name: 'grant-index-not-required',
     danger: 'A node starts what the log has given to another since, because it has not read that far.',
     simulator: 'cluster',

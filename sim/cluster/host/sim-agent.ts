@@ -214,7 +214,7 @@ export class SimAgent {
       log_dir: '/var/log/skein',
       listen: [`/ip4/${this.#deps.ip}/tcp/1820`],
       timing: default_timing,
-      test_hooks: false,
+      test_hooks: true,
       master_ip_script: '',
       os_paths: [],
       fake_dir: '',
