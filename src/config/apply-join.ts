@@ -9,7 +9,8 @@
  * and a join would make, in one entry; the Raft group lets the former number go as that of any node that is gone.
  *
  * It must never give a number to a host that may have spoken under it, nor the place of a node that owns an instance, is
- * being worked on, or may be up: then two hosts with one key are about.
+ * being worked on, or is not proven lost: a second host with its key may be about, or its host may be in already and this
+ * entry be a late one, of an asking that it gave up.
  */
 import { poolIsShort, refuseIfLastCandidate } from './apply-node.ts';
 import { forgetUnseen } from './apply-recover.ts';
@@ -151,10 +152,11 @@ function refuseUnlessGone(draft: Draft, node: Node, command: NodeJoin): void {
     if (acts === node.uuid)
       no(`has a step of job ${job}: when that has ended, try again (skein job watch ${job})`);
   }
-  if (command.life === node.joined_in || node.health === 'lost' || node.health === 'fenced') return;
+  if (node.health === 'lost' || node.health === 'fenced') return;
   const { ha } = draft.cluster();
   const silence_s = Math.ceil(horizonMs(ha, ha) / 1000);
+  const sooner = command.life === node.joined_in ? 'at once with the token that let it in' : removing(node);
   no(
-    `is not proven lost (its health is ${node.health}): its host is let in anew after ${silence_s} s of silence; try again then, or ${removing(node)}`,
+    `is not proven lost (its health is ${node.health}): its host is let in anew after ${silence_s} s of silence; try again then, or ${sooner}`,
   );
 }
