@@ -13,8 +13,8 @@ import { Registers } from './registers.ts';
 /** Hosts by name; `ways` are like `n1>n2 n2>n1`. */
 export type Act =
   | {
-      /** `lose`: for good, its power comes back no more. */
-      readonly do: 'power-off' | 'power-on' | 'lose' | 'kill-agent' | 'kill-keeper' | 'end-guest';
+      /** `lose`: for good, its power comes back no more. `wipe`: the power goes, and all that the agent kept but its key. */
+      readonly do: 'power-off' | 'power-on' | 'lose' | 'wipe' | 'kill-agent' | 'kill-keeper' | 'end-guest';
       readonly host: string;
     }
   | {
@@ -59,8 +59,8 @@ export type Act =
   | { readonly do: 'recover'; readonly host: string; readonly off: readonly string[] }
   | { readonly do: 'word'; readonly host: string; readonly node: string }
   | { readonly do: 'follow'; readonly host: string }
-  /** A new host, powered on and joined: the next by number. */
-  | { readonly do: 'join' }
+  /** A new host, powered on and joined: the next by number. Or `again` the host of that name, which is in no cluster. */
+  | { readonly do: 'join'; readonly again?: string }
   /** {@link Acts.healAll} */
   | { readonly do: 'mend' };
 
@@ -157,7 +157,7 @@ export class Acts {
         this.registers.start(act.clients, act.every_ms);
         return true;
       case 'join':
-        this.#clients.join();
+        this.#clients.join(act.again === undefined ? cluster.addHost() : this.#host(act.again));
         return true;
       case 'mend':
         this.healAll();
@@ -178,6 +178,9 @@ export class Acts {
       case 'lose':
         if (host.lost) return false;
         host.lose();
+        return true;
+      case 'wipe':
+        host.wipe();
         return true;
       case 'kill-agent':
         host.crashAgent();

@@ -39,6 +39,8 @@ export interface AgentDeps {
   readonly ip: string;
   readonly knobs: Knobs;
   readonly proc: SimProcess;
+  /** Of the agent; no other host's, nor of another time. */
+  readonly life: string;
   wall_offset_ms(): number;
   connect(): Promise<KeeperClient>;
   host(env: Env): AgentHost;
@@ -123,14 +125,14 @@ export class SimAgent {
 
   found(params: unknown): Promise<void> {
     return this.#asClient(async () => {
-      await this.#begin(await found({ ...this.#parts(), host: this.#host }, params));
+      await this.#beginNew(await found({ ...this.#parts(), host: this.#host }, params));
     });
   }
 
   join(token: string): Promise<void> {
     return this.#asClient(async () => {
-      const deps = { ...this.#parts(), host: this.#host };
-      await this.#begin(await joinCluster(deps, parseJoining(deps, { token })));
+      const deps = { ...this.#parts(), host: this.#host, life: this.#deps.life };
+      await this.#beginNew(await joinCluster(deps, parseJoining(deps, { token })));
     });
   }
 
@@ -151,6 +153,17 @@ export class SimAgent {
         .then(resolve, reject)
         .finally(() => this.#clients.delete(reject));
     });
+  }
+
+  /** As agent.ts: a membership that cannot begin is none, and this life is over. */
+  async #beginNew(file: MemberFile): Promise<void> {
+    try {
+      await this.#begin(file);
+    } catch (error) {
+      await removeMemberFile(this.#host.membership);
+      this.#env.after(100, () => this.#deps.exit(1));
+      throw error;
+    }
   }
 
   async #begin(file: MemberFile): Promise<void> {

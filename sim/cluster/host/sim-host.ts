@@ -137,6 +137,14 @@ export class SimHost {
     );
   }
 
+  /** Its power goes, and its data directory is empty when it is back, but for its key: not even its boots were counted. */
+  wipe(): void {
+    this.powerOff();
+    for (const store of [this.log_disk, this.image, this.journal, this.membership]) store.wipe();
+    this.#boots = 0;
+    this.#note('is wiped');
+  }
+
   /** It burns down. */
   lose(): void {
     this.powerOff();
@@ -274,6 +282,7 @@ export class SimHost {
       ip: this.ip,
       knobs: this.#knobs,
       proc,
+      life: `${this.name}-${this.#agents}`,
       wall_offset_ms: () => this.wall_offset_ms,
       connect: () => keeper.connect(proc),
       host: (env) => this.#hostOf(proc, env),
