@@ -108,3 +108,26 @@ test('after a recovery: jobs that the survivor had are promised still, others ar
   applies(2, 'c');
   assert.match(String(breaches), /^O5: index 7/);
 });
+
+test('a leader takes up its duties with less applied than somebody had in an earlier term', () => {
+  const { oracles: all, breaches } = oracles();
+  const member = (generation: number, term: number, index: number) =>
+    ({
+      file: { generation },
+      state: { index },
+      replica: { status: () => ({ term }) },
+    }) as unknown as Member;
+  all.knows('n1', member(1, 3, 40));
+  all.knows('n2', member(1, 3, 39));
+  all.leads('n2', member(1, 4, 40));
+  // A follower may apply the first entry of a term before its leader does; terms of another generation are others.
+  all.knows('n1', member(1, 4, 42));
+  all.leads('n2', member(1, 4, 41));
+  all.leads('n3', member(2, 5, 12));
+  assert.deepEqual(breaches, []);
+  all.leads('n3', member(1, 5, 41));
+  assert.match(
+    String(breaches),
+    /^O4: n3 takes up the lead of term 5 with 41 entries applied, n1 had applied 42/,
+  );
+});

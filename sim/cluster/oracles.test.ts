@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { default_ha, scaled_ha } from '../../src/config/defaults.ts';
 import type { Job } from '../../src/config/model.ts';
 import { HarmOracle } from './oracles-harm.ts';
-import { jobTwice, notUndone } from './oracles-jobs.ts';
+import { doneAgain, jobTwice, notUndone } from './oracles-jobs.ts';
 import { LeaseOracles } from './oracles-leases.ts';
 
 function made<T>(make: (fail: (what: string) => void) => T): { oracle: T; breaches: string[] } {
@@ -15,8 +15,8 @@ function made<T>(make: (fail: (what: string) => void) => T): { oracle: T; breach
 test('a keeper that is told of another end than was granted; grants of an earlier boot', () => {
   const { oracle, breaches } = made((fail) => new LeaseOracles(fail));
   oracle.booted('a');
-  oracle.granted('a', { sent_at_ms: 1_000, lease_ms: 10_000 });
-  oracle.granted('a', { sent_at_ms: 2_000, lease_ms: 10_000 });
+  oracle.granted('a', { term: 1, sent_at_ms: 1_000, lease_ms: 10_000 }, 1);
+  oracle.granted('a', { term: 1, sent_at_ms: 2_000, lease_ms: 10_000 }, 1);
   oracle.leased('a', 11_000);
   oracle.leased('a', 12_000);
   assert.equal(breaches.length, 0);
@@ -25,6 +25,31 @@ test('a keeper that is told of another end than was granted; grants of an earlie
   oracle.booted('a');
   oracle.leased('a', 12_000);
   assert.equal(breaches.length, 2);
+});
+
+test('a lease granted by a leader of an earlier term, for a renewal sent when a later one was elected', () => {
+  const { oracle, breaches } = made((fail) => new LeaseOracles(fail));
+  const grant = (term: number) => ({ term, sent_at_ms: 1_000, lease_ms: 10_000 });
+  oracle.elected(1, 4);
+  const before = oracle.latestTerm(1);
+  oracle.elected(1, 5);
+  oracle.granted('a', grant(4), before);
+  oracle.granted('a', grant(5), oracle.latestTerm(1));
+  // In another generation of the cluster terms are others.
+  oracle.granted('b', grant(2), oracle.latestTerm(2));
+  assert.equal(breaches.length, 0);
+  oracle.granted('a', grant(4), oracle.latestTerm(1));
+  assert.match(String(breaches), /^O1: a is granted a lease in term 4/);
+});
+
+test('a step that has ended and is asked for again', () => {
+  const stateOf = (status: string) =>
+    ({ get: () => ({ name: 'start', status }) }) as unknown as Parameters<typeof doneAgain>[0];
+  const key = { job: 5, op: 0, step: 1, undo: false };
+  assert.equal(doneAgain(stateOf('open'), key), null);
+  assert.match(String(doneAgain(stateOf('done'), key)), /^O11: step \S+ "start" is done .* it is asked/);
+  assert.equal(doneAgain(stateOf('done'), { ...key, undo: true }), null);
+  assert.match(String(doneAgain(stateOf('undone'), { ...key, undo: true })), /its undoing is asked/);
 });
 
 test('an epoch that is started in a second boot, or on a second host', () => {

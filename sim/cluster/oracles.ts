@@ -1,11 +1,13 @@
 /**
  * What must hold whatever goes wrong, judged from outside the agents: O1 no instance runs twice, O3 no acknowledged
- * write is lost, O4 one leader a term and one holder of the master address, O5 the same index hashes the same on every
- * replica, O10 bounds. They look at what the hosts really do, never at what an agent says of itself alone.
+ * write is lost, O4 one leader a term, who knows all that was applied before, and one holder of the master address, O5
+ * the same index hashes the same on every replica, O10 bounds. They look at what the hosts really do, never at what an
+ * agent says of itself alone.
  */
 import { limits } from '../../src/config/limits.ts';
 import type { Member } from '../../src/node/member.ts';
 import { mesh_limits } from '../../src/node/mesh/limits.ts';
+import type { StepKey } from '../../src/ops/types.ts';
 import type { SimHost } from './host/sim-host.ts';
 import type { Harm } from './oracles-harm.ts';
 import { LeaseOracles } from './oracles-leases.ts';
@@ -42,6 +44,8 @@ export class Oracles {
   readonly #leaders = new Map<number, string>();
   /** By index, for each generation: one that was recovered goes on where its survivor's log ended. */
   readonly #hashes = new Map<number, Map<number, string>>();
+  /** By generation, then by the term that a replica was in: the highest index it had applied, and which replica. */
+  readonly #known = new Map<number, Map<number, { readonly index: number; readonly host: string }>>();
   #generation = 1;
   #survives: ReadonlySet<number> = new Set();
   /** Jobs that a client was told of: request by job. */
@@ -137,6 +141,34 @@ export class Oracles {
 
   get holders(): readonly string[] {
     return [...this.#address.keys()];
+  }
+
+  // ---- O11
+
+  /** Set by the cluster. */
+  asksForStep: (host: string, key: StepKey) => void = () => undefined;
+
+  // ---- O4: what a leader knows
+
+  /** At each thing that a replica has applied: in a term of which it has heard, so it was committed in that or before. */
+  knows(host: string, member: Member): void {
+    const { generation } = member.file;
+    const terms = this.#known.get(generation) ?? new Map<number, { index: number; host: string }>();
+    this.#known.set(generation, terms);
+    const { term } = member.replica.status();
+    const { index } = member.state;
+    if (index > (terms.get(term)?.index ?? 0)) terms.set(term, { index, host });
+  }
+
+  /** A leader takes up its duties. */
+  leads(host: string, member: Member): void {
+    const { term } = member.replica.status();
+    const { index } = member.state;
+    for (const [earlier, known] of this.#known.get(member.file.generation) ?? [])
+      if (earlier < term && known.index > index)
+        this.#fail(
+          `O4: ${host} takes up the lead of term ${term} with ${index} entries applied, ${known.host} had applied ${known.index} in term ${earlier}`,
+        );
   }
 
   // ---- O3, O4, O5: at each thing that a replica has applied

@@ -30,7 +30,7 @@ export const agent_mutants: readonly Mutant[] = [
     name: 'horizon-too-short',
     danger:
       'A guest is started elsewhere while its node’s lease and its keeper’s deadline are still running.',
-    simulator: 'cluster',
+    simulator: 'scenarios',
     edits: [
       {
         file: 'src/config/horizon.ts',
@@ -54,7 +54,7 @@ export const agent_mutants: readonly Mutant[] = [
   {
     name: 'keeper-does-not-fence',
     danger: 'A guest runs on where its agent is dead or stands still, while another host starts it.',
-    simulator: 'cluster',
+    simulator: 'scenarios',
     edits: [
       {
         file: 'src/node/keeper/fence-action.ts',
@@ -66,7 +66,7 @@ export const agent_mutants: readonly Mutant[] = [
   {
     name: 'lost-boot-is-not-over',
     danger: 'A rebooted node keeps an epoch whose guests died with the boot, and nobody starts them.',
-    simulator: 'cluster',
+    simulator: 'scenarios',
     edits: [
       {
         file: 'src/node/ha/evidence.ts',
@@ -175,7 +175,7 @@ export const agent_mutants: readonly Mutant[] = [
   {
     name: 'grant-without-a-round',
     danger: 'A leader that was deposed unawares goes on granting.',
-    simulator: 'cluster',
+    simulator: 'scenarios',
     edits: [
       {
         file: 'src/node/leader-duties.ts',
@@ -224,7 +224,7 @@ export const agent_mutants: readonly Mutant[] = [
   {
     name: 'grant-index-not-required',
     danger: 'A node starts what the log has given to another since, because it has not read that far.',
-    simulator: 'cluster',
+    simulator: 'scenarios',
     edits: [
       {
         file: 'src/node/lease/node-lease.ts',

@@ -53,7 +53,7 @@ export const membership_mutants: readonly Mutant[] = [
   {
     name: 'learner-counted',
     danger: 'Copies on members that never vote make an entry committed that no election protects.',
-    simulator: 'raft',
+    simulator: 'scenes',
     edits: [
       consensus(
         'leader',
@@ -92,7 +92,7 @@ export const membership_mutants: readonly Mutant[] = [
     name: 'change-before-an-own-entry',
     danger:
       'The bug of single-server changes found in 2015: two leaders change one voter each, from the same base.',
-    simulator: 'raft',
+    simulator: 'scenes',
     edits: [
       consensus('proposals', 'if (!s.ownTermCommitted) return refused(', 'if (s.term < 0) return refused('),
     ],

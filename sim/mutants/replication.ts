@@ -130,7 +130,7 @@ export const replication_mutants: readonly Mutant[] = [
     name: 'replaced-write-counts-as-durable',
     danger:
       'The sync of entries that were replaced meanwhile acknowledges those that took their place (ABA).',
-    simulator: 'raft',
+    simulator: 'scenes',
     edits: [
       consensus(
         'entry-log',

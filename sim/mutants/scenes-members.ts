@@ -43,6 +43,19 @@ export const member_scenes: Scenes = {
     assert.equal(cluster.status(1).commit, before, 'committed by the old half alone');
   },
 
+  'copies on learners': (seed) => {
+    const options = { random: seededRandom(seed) };
+    const cluster = new TestCluster([1, 2, 3], { seed, learners: [4, 5], options });
+    cluster.elect(1);
+    cluster.ticks(3);
+    const { commit } = cluster.status(1);
+    cluster.cut = (m) => isOld(m.from) || isOld(m.to);
+    cluster.propose(1, 'learnt');
+    cluster.settle();
+    assert.equal(cluster.status(4).last_index, commit + 1, 'the learners have it');
+    assert.equal(cluster.status(1).commit, commit, 'committed by those that do not vote');
+  },
+
   'two changes at once': (seed) => {
     const cluster = group(seed, 3);
     const before = cluster.status(1).commit;

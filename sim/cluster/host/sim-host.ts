@@ -385,7 +385,7 @@ export class SimHost {
           env,
         });
         this.#on_network = true;
-        watchMesh(mesh, this.name, this.#world.watcher);
+        watchMesh(mesh, this.name, () => cluster?.own().generation ?? 0, this.#world.watcher);
         return mesh;
       },
     };
