@@ -2,11 +2,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { accept, instanceAdd, node, stateWith, three_nodes } from '../../src/config/test-fixtures.ts';
+import { proposal_limits } from '../../src/consensus/waiting-proposals.ts';
 import { whyLines } from '../../src/node/instance-why.ts';
 import type { Member } from '../../src/node/member.ts';
 import { mesh_limits } from '../../src/node/mesh/limits.ts';
 import { unexplained } from './explained.ts';
 import type { SimHost } from './host/sim-host.ts';
+import { watchReplica } from './host/watched-replica.ts';
 import { Oracles } from './oracles.ts';
 import { PlacementOracle } from './oracles-placement.ts';
 import { VirtualTime } from './virtual-time.ts';
@@ -78,6 +80,53 @@ test('frames and calls beyond their bounds', () => {
     breaches.map((breach) => breach.slice(0, 4)),
     ['O10:', 'O10:'],
   );
+});
+
+test('what waits beyond its bounds: proposals, their bytes, bytes of the mesh by stream', () => {
+  const look = (given: { count?: number; bytes?: number; raft?: number; rpc?: number }): string => {
+    const { oracles: all, breaches } = oracles();
+    const { count = 0, bytes = 0, raft = 0, rpc = 0 } = given;
+    const host = {
+      name: 'n1',
+      log_disk: { used_bytes: 0 },
+      member: null,
+      agent: { waiting_proposals: { count, bytes } },
+      queued_bytes: [
+        { member: 2, raft: 0, rpc: 0 },
+        { member: 3, raft, rpc },
+      ],
+    };
+    all.checkBounds([host as unknown as SimHost]);
+    return breaches.join();
+  };
+  const { raft_queue_bytes: raft, rpc_hard_queue_bytes: rpc } = mesh_limits;
+  const { bytes } = proposal_limits;
+  assert.equal(look({ count: 500, bytes, raft, rpc }), '');
+  assert.match(look({ count: 501 }), /^O10: 501 proposals of 0 bytes wait on n1$/);
+  assert.match(look({ bytes: bytes + 1 }), /^O10: 0 proposals of \d+ bytes wait on n1$/);
+  assert.match(look({ raft: raft + 1 }), /^O10: \d+ bytes of Raft and 0 of calls wait on n1 for member 3$/);
+  assert.match(look({ rpc: rpc + 1 }), /^O10: 0 bytes of Raft and \d+ of calls wait on n1 for member 3$/);
+});
+
+test('proposals wait until they are answered, however', async () => {
+  const answers: PromiseWithResolvers<{ index: number; result: unknown }>[] = [];
+  const replica = {
+    propose: (_data: Uint8Array) => {
+      const answer = Promise.withResolvers<{ index: number; result: unknown }>();
+      answers.push(answer);
+      return answer.promise;
+    },
+  };
+  const waiting = watchReplica(replica);
+  const first = replica.propose(new Uint8Array(3));
+  const second = replica.propose(new Uint8Array(4));
+  assert.deepEqual(waiting(), { count: 2, bytes: 7 });
+  answers[0]!.resolve({ index: 9, result: 'done' });
+  assert.deepEqual(await first, { index: 9, result: 'done' });
+  assert.deepEqual(waiting(), { count: 1, bytes: 4 });
+  answers[1]!.reject(new Error('lost'));
+  await assert.rejects(second, /lost/);
+  assert.deepEqual(waiting(), { count: 0, bytes: 0 });
 });
 
 test('after a recovery: jobs that the survivor had are promised still, others are not, and old hosts promise nothing', () => {

@@ -71,11 +71,21 @@ test('an epoch that is started in a second boot, or on a second host', () => {
 });
 
 test('harm is needless where the leader, or long enough a majority, was in reach', () => {
-  const since = { served: 0, quorate: 0 };
-  const weather = { servedMs: () => since.served, quorateMs: () => since.quorate };
-  const harms = (ha: typeof default_ha, harm: 'paused' | 'killed', served: number, quorate: number) => {
+  const since = { served: 0, quorate: 0, passed_over: 0 };
+  const weather = {
+    servedMs: () => since.served,
+    quorateMs: () => since.quorate,
+    passedOverMs: () => since.passed_over,
+  };
+  const harms = (
+    ha: typeof default_ha,
+    harm: 'paused' | 'killed',
+    served: number,
+    quorate: number,
+    passed_over = 0,
+  ) => {
     const { oracle, breaches } = made((fail) => new HarmOracle(weather, ha, fail));
-    Object.assign(since, { served, quorate });
+    Object.assign(since, { served, quorate, passed_over });
     oracle.harmed('a', 'web', harm);
     return breaches.length;
   };
@@ -87,11 +97,14 @@ test('harm is needless where the leader, or long enough a majority, was in reach
     // A new leader a moment ago: it is the lack of one that counts.
     harms(default_ha, 'paused', 100, 14_000),
     harms(default_ha, 'paused', 100, 20_000),
+    // Another leads, whose entries do not come here: renewals through others count for T.
+    harms(default_ha, 'paused', 0, 24_000, 24_000),
+    harms(default_ha, 'paused', 0, 32_000, 32_000),
     // Shorter than an election: it does not outlast one.
     harms(scaled_ha, 'paused', 100, 20_000),
     harms(scaled_ha, 'paused', 9_000, 20_000),
   ];
-  assert.deepEqual(counts, [0, 1, 0, 1, 0, 1, 0, 1]);
+  assert.deepEqual(counts, [0, 1, 0, 1, 0, 1, 1, 0, 0, 1]);
 });
 
 type Given = { id: number; request?: string; op: string; status: string; log?: string };

@@ -5,6 +5,7 @@
  * agent says of itself alone.
  */
 import { limits } from '../../src/config/limits.ts';
+import { proposal_limits } from '../../src/consensus/waiting-proposals.ts';
 import type { Member } from '../../src/node/member.ts';
 import { mesh_limits } from '../../src/node/mesh/limits.ts';
 import type { StepKey } from '../../src/ops/types.ts';
@@ -29,6 +30,8 @@ const most_rows = [
 ] as const;
 /** Of one host, to all others: a few for each job and instance, and renewals. */
 const most_calls = 500;
+/** Proposals of one leader: a few for each job, node and instance. Its own bound is eight times as many. */
+const most_proposals = 500;
 /** How many indices back a replica may still be, in the comparison of hashes. */
 const hashes_kept = 200_000;
 
@@ -246,10 +249,20 @@ export class Oracles {
     if (waiting > most_calls) this.#fail(`O10: ${waiting} calls of ${host} wait for an answer`);
   }
 
+  #checkWaiting({ name, agent, queued_bytes }: SimHost): void {
+    const { count = 0, bytes = 0 } = agent?.waiting_proposals ?? {};
+    if (count > most_proposals || bytes > proposal_limits.bytes)
+      this.#fail(`O10: ${count} proposals of ${bytes} bytes wait on ${name}`);
+    for (const { member, raft, rpc } of queued_bytes)
+      if (raft > mesh_limits.raft_queue_bytes || rpc > mesh_limits.rpc_hard_queue_bytes)
+        this.#fail(`O10: ${raft} bytes of Raft and ${rpc} of calls wait on ${name} for member ${member}`);
+  }
+
   checkBounds(hosts: readonly SimHost[]): void {
     for (const host of hosts) {
       if (host.log_disk.used_bytes > most_log_bytes)
         this.#fail(`O10: the log of ${host.name} takes ${host.log_disk.used_bytes} bytes`);
+      this.#checkWaiting(host);
       for (const [table, most] of most_rows) {
         const rows = host.member?.state.list(table).length ?? 0;
         if (rows > most) this.#fail(`O10: ${host.name} keeps ${rows} ${table}: expected ${most} at most`);

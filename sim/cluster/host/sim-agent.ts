@@ -27,6 +27,7 @@ import { completePending } from '../../../src/node/recover-store.ts';
 import type { Knobs } from '../../kit/knobs.ts';
 import { begin_wall_s, type World } from '../world.ts';
 import type { SimProcess } from './sim-process.ts';
+import { type WaitingProposals, watchReplica } from './watched-replica.ts';
 
 /** And what agent.ts does with directories. */
 export interface AgentHost extends Host {
@@ -66,6 +67,7 @@ export class SimAgent {
   #stood: MemberFile | null = null;
   readonly #recovery: RecoverApiDeps;
   readonly #superseded: (theirs: ClusterGeneration) => void;
+  #waiting: () => WaitingProposals = () => ({ count: 0, bytes: 0 });
   #up = false;
   #ids = 0;
   /** Clients of this life, told when it ends. */
@@ -81,6 +83,11 @@ export class SimAgent {
 
   get member(): Member | null {
     return this.#member;
+  }
+
+  /** Proposals to its replica that are not answered yet. */
+  get waiting_proposals(): WaitingProposals {
+    return this.#waiting();
   }
 
   /** It takes part in nothing: its cluster was recovered without it. */
@@ -183,6 +190,7 @@ export class SimAgent {
       restart: () => this.#deps.exit(0),
     });
     this.#member = member;
+    this.#waiting = watchReplica(member.replica);
     this.#methods = new Map([...recoverMethods(this.#recovery), ...memberMethods(member)]);
     member.onApplied(() => deps.onApplied(member));
     deps.onApplied(member);

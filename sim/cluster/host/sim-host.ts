@@ -4,6 +4,7 @@
  * guests; a crash of the keeper takes agent and guests.
  */
 import type { Member } from '../../../src/node/member.ts';
+import type { MeshCore } from '../../../src/node/mesh/mesh-core.ts';
 import { meshGeneration } from '../../../src/node/mesh-generation.ts';
 import type { Env } from '../../../src/node/real-env.ts';
 import type { Knobs } from '../../kit/knobs.ts';
@@ -54,6 +55,7 @@ export class SimHost {
   #boots = 0;
   #frozen = false;
   #on_network = false;
+  #mesh: MeshCore | null = null;
   #lost = false;
   #slow_until_ms = 0;
 
@@ -111,6 +113,11 @@ export class SimHost {
 
   get member(): Member | null {
     return this.#agent?.life.member ?? null;
+  }
+
+  /** What its agent's mesh has not sent yet, for each peer that is up. */
+  get queued_bytes(): ReturnType<MeshCore['queuedBytes']> {
+    return this.#mesh?.queuedBytes() ?? [];
   }
 
   powerOn(): void {
@@ -322,6 +329,7 @@ export class SimHost {
     this.#world.links.setFrozen(this.peer_id, false);
     if (this.#on_network) this.#world.links.network.kill(this.peer_id, { silent });
     this.#on_network = false;
+    this.#mesh = null;
   }
 
   /** The seam of src/node/host.ts, for one life of the agent. */
@@ -385,6 +393,7 @@ export class SimHost {
           env,
         });
         this.#on_network = true;
+        this.#mesh = mesh;
         watchMesh(mesh, this.name, () => cluster?.own().generation ?? 0, this.#world.watcher);
         return mesh;
       },

@@ -3,7 +3,7 @@
  * exist only here, in the time that is handed in. Deterministic: it has no clock, timer or chance of its own.
  * Hosts are named by their peer ids.
  */
-import type { Mesh, MeshCluster } from '../mesh-types.ts';
+import type { MeshCluster } from '../mesh-types.ts';
 import {
   type Carrier,
   type CarrierConnection,
@@ -29,7 +29,7 @@ export interface MemoryMeshOptions {
 }
 
 export interface MemoryNetwork {
-  createMesh(options: MemoryMeshOptions): Mesh;
+  createMesh(options: MemoryMeshOptions): MeshCore;
   /** Holds back everything in that direction. Standing connections stay until somebody gives them up. */
   cut(a: string, b: string, direction: CutDirection): void;
   /** Undoes all cuts between the two; what was held back arrives. */
@@ -73,7 +73,7 @@ class Network implements MemoryNetwork {
     this.#default_delay_ms = default_delay_ms;
   }
 
-  createMesh(options: MemoryMeshOptions): Mesh {
+  createMesh(options: MemoryMeshOptions): MeshCore {
     const { peer_id } = options;
     if (this.#hosts.get(peer_id)?.state === 'alive') throw new Error(`a host ${peer_id} is alive already`);
     const core = new MeshCore({ ...options, env: options.env ?? this.#env });

@@ -136,6 +136,13 @@ export class MeshCore implements Mesh, CarrierEvents {
     }
   }
 
+  /** Bytes that wait to be sent to each member that is up, by stream: for whoever watches over bounds. */
+  queuedBytes(): readonly { readonly member: number; readonly raft: number; readonly rpc: number }[] {
+    return [...this.#links.values()].flatMap(({ member, session }) =>
+      session === null ? [] : [{ member, ...session.queued_bytes }],
+    );
+  }
+
   isUp(member: number): boolean {
     return (this.#links.get(member)?.session ?? null) !== null;
   }
