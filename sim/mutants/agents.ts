@@ -17,7 +17,7 @@ export const agent_mutants: readonly Mutant[] = [
   {
     name: 'new-leader-does-not-wait',
     danger: 'A new leader takes nodes for lost that its predecessor has granted leases to.',
-    simulator: 'cluster',
+    simulator: 'scenarios',
     edits: [
       {
         file: 'src/node/ha/evidence.ts',
@@ -78,7 +78,7 @@ export const agent_mutants: readonly Mutant[] = [
   {
     name: 'superseded-guest-left-running',
     danger: 'A guest runs on a node that the configuration has given to another.',
-    simulator: 'cluster',
+    simulator: 'scenarios',
     edits: [
       {
         file: 'src/node/guard.ts',

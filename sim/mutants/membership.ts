@@ -5,7 +5,7 @@ export const membership_mutants: readonly Mutant[] = [
   {
     name: 'joint-commit-by-the-new-half',
     danger: 'The old half still elects a leader by itself, without what the new half committed.',
-    simulator: 'raft',
+    simulator: 'scenes',
     edits: [
       consensus(
         'quorum',
@@ -29,7 +29,7 @@ export const membership_mutants: readonly Mutant[] = [
   {
     name: 'joint-vote-by-the-new-half',
     danger: 'The old and the new half each elect a leader.',
-    simulator: 'raft',
+    simulator: 'scenes',
     edits: [
       consensus(
         'quorum',

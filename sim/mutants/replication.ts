@@ -170,7 +170,7 @@ export const replication_mutants: readonly Mutant[] = [
   {
     name: 'read-without-a-round',
     danger: 'A leader that was deposed unawares answers reads from a state that is over.',
-    simulator: 'raft',
+    simulator: 'scenes',
     edits: [
       consensus(
         'core',

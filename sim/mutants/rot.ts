@@ -1,6 +1,6 @@
 /**
  * One log on one disk that decays: after some life a byte of what was synced is flipped, or a power cut spoils the
- * sectors that were being written. In between its beginning is let go of, as after an image was written. The log must
+ * sectors that were being written, then or in the next life. In between its beginning is let go of, as after an image was written. The log must
  * then be what was promised, or say that it is damaged; a power cut alone must never make it damaged.
  */
 import {
@@ -94,28 +94,56 @@ async function decay(knobs: Knobs): Promise<void> {
   }
 }
 
-/** Power goes while something is being written, and the sector under way is spoilt whole. @param compacts as of `live` */
-async function cutOff(knobs: Knobs, compacts: number): Promise<void> {
+interface Lived {
+  readonly disk: SimDisk;
+  readonly log: WatchedLog;
+}
+
+/** A life that ends while something is being written. @param compacts as of `live` */
+async function cutOff(knobs: Knobs, compacts: number): Promise<Lived> {
   const disk = new SimDisk();
   let left = Number.POSITIVE_INFINITY;
   const world = disk.attach(() => (left-- > 0 ? null : new Promise(() => undefined)));
   await bootstrapLog(world, configurationOf([1]));
-  let log = watch(await openLogStore(world, options));
-  let state = await live(log, knobs, { term: 1, vote: 1, commit: 0 }, 0);
+  const log = watch(await openLogStore(world, options));
+  const state = await live(log, knobs, { term: 1, vote: 1, commit: 0 }, 0);
   left = knobs.integer(0, compacts > 0 ? 24 : 8);
   // Its end is not waited for: it may never come.
   void live(log, knobs, state, compacts);
   for (let turn = 0; turn < 400; turn++) await null;
+  return { disk, log };
+}
+
+/** Another start of it; nothing may be lost or damaged. */
+async function next({ disk, log }: Lived): Promise<Lived> {
+  const again = watch(
+    await openLogStore(
+      disk.attach(() => null),
+      options,
+    ),
+  );
+  const { fault } = again.initial;
+  if (fault !== undefined) throw broken('damage without any', fault.reason);
+  const wrong = log.broken(again.initial);
+  if (wrong !== null) throw broken('a promise was lost', wrong);
+  return { disk, log: again };
+}
+
+/** The power goes, and the sector under way is spoilt whole; again and again. */
+async function powerCuts(knobs: Knobs, compacts: number): Promise<void> {
+  let now = await cutOff(knobs, compacts);
   for (let life = 0; life < lives; life++) {
-    disk.crash(knobs);
-    const now = disk.attach(() => null);
-    const next = watch(await openLogStore(now, options));
-    const wrong = log.broken(next.initial);
-    if (next.initial.fault !== undefined) throw broken('damage without any', next.initial.fault.reason);
-    if (wrong !== null) throw broken('a promise was lost', wrong);
-    state = await live(next, knobs, { ...next.initial.hard_state, commit: 0 }, 0);
-    log = next;
+    now.disk.crash(knobs);
+    now = await next(now);
+    await live(now.log, knobs, { ...now.log.initial.hard_state, commit: 0 }, 0);
   }
+}
+
+/** Only the process ends: the next finds all that it wrote, synced or not, relies on it, and then the power goes. */
+async function killThenPowerCut(knobs: Knobs): Promise<void> {
+  const killed = await next(await cutOff(knobs, 0));
+  killed.disk.crash(knobs);
+  await next(killed);
 }
 
 /** @throws Error for a breach */
@@ -123,7 +151,8 @@ export async function rotOnce(seed: number): Promise<void> {
   const knobs = new Knobs(seed);
   for (let n = 0; n < 5; n++) {
     await decay(knobs);
-    await cutOff(knobs, 0);
-    await cutOff(knobs, 1);
+    await powerCuts(knobs, 0);
+    await powerCuts(knobs, 1);
+    await killThenPowerCut(knobs);
   }
 }

@@ -21,7 +21,8 @@ function joining(seed: number, cut: (m: Message) => boolean): { cluster: TestClu
     { type: 'remove', id: 3 },
   ]);
   cluster.settle();
-  assert.deepEqual(cluster.status(1).configuration.voters_outgoing, [1, 2, 3]);
+  const { voters_outgoing } = cluster.status(1).configuration;
+  assert.deepEqual(voters_outgoing, [1, 2, 3], 'the change went through without one of its halves');
   return { cluster, before };
 }
 

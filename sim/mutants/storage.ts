@@ -23,7 +23,7 @@ export const storage_mutants: readonly Mutant[] = [
   {
     name: 'read-tail-not-synced',
     danger: 'What a start found in the page cache is relied on, and the next power cut takes it.',
-    simulator: 'raft',
+    simulator: 'rot',
     edits: [
       consensus(
         'segment-writer',
