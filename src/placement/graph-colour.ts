@@ -174,7 +174,10 @@ function colourDynamically(graph: Graph, by_saturation: boolean): Colouring {
  * The classes in another order: reversed, smallest first and largest first in turn, which lets a few vertices slip into
  * other classes each time; every fourth pass rotated, so that passes do not repeat.
  */
-function reordered(classes: readonly (readonly number[])[], pass: number): readonly (readonly number[])[] {
+export function reordered(
+  classes: readonly (readonly number[])[],
+  pass: number,
+): readonly (readonly number[])[] {
   const reversed = classes.toReversed();
   switch (pass % 4) {
     case 0:
