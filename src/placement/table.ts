@@ -121,7 +121,7 @@ export interface Table {
   /** [node × tags + tag]: primaries with an exclusion tag; the second without forthcoming ones. */
   readonly tag_counts: Int32Array;
   readonly real_tag_counts: Int32Array;
-  /** Of each instance. Whoever moves one writes here; the journal does not. */
+  /** Of each instance; changed by {@link place}. */
   readonly primary: Int32Array;
   readonly secondary: Int32Array;
   readonly journal: Journal;
@@ -577,19 +577,33 @@ function countTags(table: Table, node: number, demand: Demand, by: number): void
   }
 }
 
+/** Writes down where an instance is now; the nodes' figures are another matter. */
+export function place(table: Table, instance: number, primary: number, secondary: number): void {
+  const { journal } = table;
+  const entry = nextEntry(journal);
+  journal.kinds[entry] = PLACED;
+  journal.nodes[entry] = instance;
+  journal.figures[entry * NOTE] = table.primary[instance]!;
+  journal.figures[entry * NOTE + 1] = table.secondary[instance]!;
+  table.primary[instance] = primary;
+  table.secondary[instance] = secondary;
+}
+
 const ADDED_PRIMARY = 1;
 const REMOVED_PRIMARY = 2;
 const ADDED_SECONDARY = 3;
 const REMOVED_SECONDARY = 4;
+const PLACED = 5;
 
 /** The changes since the last {@link forget}, with what it takes to undo them. */
 interface Journal {
   length: number;
   readonly kinds: number[];
+  /** Or instances, where one was placed. */
   readonly nodes: number[];
   readonly primaries: number[];
   readonly demands: Demand[];
-  /** Of each change: the node's figures before it, then what it kept for the primary. */
+  /** Of each change: the node's figures before it, then what it kept for the primary; or where an instance was. */
   figures: Float64Array;
 }
 
@@ -608,12 +622,7 @@ function newJournal(): Journal {
 
 function note(table: Table, kind: number, node: number, demand: Demand, primary: number): void {
   const { journal, state } = table;
-  const entry = journal.length;
-  if ((entry + 1) * NOTE > journal.figures.length) {
-    const larger = new Float64Array(journal.figures.length * 2);
-    larger.set(journal.figures);
-    journal.figures = larger;
-  }
+  const entry = nextEntry(journal);
   journal.kinds[entry] = kind;
   journal.nodes[entry] = node;
   journal.primaries[entry] = primary;
@@ -622,7 +631,17 @@ function note(table: Table, kind: number, node: number, demand: Demand, primary:
   const to = entry * NOTE;
   for (let at = 0; at < STRIDE; at++) journal.figures[to + at] = state[from + at]!;
   if (primary >= 0) journal.figures[to + STRIDE] = table.peers[node * table.node_count + primary]!;
+}
+
+function nextEntry(journal: Journal): number {
+  const entry = journal.length;
+  if ((entry + 1) * NOTE > journal.figures.length) {
+    const larger = new Float64Array(journal.figures.length * 2);
+    larger.set(journal.figures);
+    journal.figures = larger;
+  }
   journal.length = entry + 1;
+  return entry;
 }
 
 /** Where the journal stands now, for {@link undoTo}. */
@@ -635,16 +654,21 @@ export function undoTo(table: Table, to: number): void {
   const { journal, state } = table;
   while (journal.length > to) {
     const entry = journal.length - 1;
+    journal.length = entry;
     const kind = journal.kinds[entry]!;
     const node = journal.nodes[entry]!;
+    const from = entry * NOTE;
+    if (kind === PLACED) {
+      table.primary[node] = journal.figures[from]!;
+      table.secondary[node] = journal.figures[from + 1]!;
+      continue;
+    }
     const primary = journal.primaries[entry]!;
     if (kind === ADDED_PRIMARY) countTags(table, node, journal.demands[entry]!, -1);
     if (kind === REMOVED_PRIMARY) countTags(table, node, journal.demands[entry]!, 1);
-    const from = entry * NOTE;
     const at = node * STRIDE;
     for (let figure = 0; figure < STRIDE; figure++) state[at + figure] = journal.figures[from + figure]!;
     if (primary >= 0) table.peers[node * table.node_count + primary] = journal.figures[from + STRIDE]!;
-    journal.length = entry;
   }
 }
 
