@@ -135,13 +135,11 @@ function nowhereTogether(model: RuleModel, togetherWithin: TogetherWithin): read
   const levels = new Set(model.pairs.filter(isTogether).map(({ level }) => level));
   for (const level of levels) {
     const { rules: inside, component } = togetherWithin(level);
-    const bound = new Set(inside.flatMap(({ members }) => members));
     const left = new Map<
       number,
       { readonly domains: ReadonlySet<number>; readonly limited: readonly number[] }
     >();
     for (const [instance, rules] of limits) {
-      if (!bound.has(instance)) continue;
       const own = new Set([...intersection(rules)].map((node) => model.domains.of[level * count + node]!));
       const before = left.get(component[instance]!);
       const domains = before === undefined ? own : own.intersection(before.domains);
