@@ -74,9 +74,13 @@ const exclusive_numa = 4;
 /** 0 to 3: CPUs, memory, NUMA nodes. @param instance -1: none in addition to those that are there */
 export function overCapacity(rules: CapacityRules, instance: number, node: number): number {
   const { capacity } = rules;
+  const memory_ratio = capacity.memory_ratio[node]!;
+  // Most nodes give nothing away, and most instances ask for nothing.
+  if (memory_ratio === 1 && capacity.given.cpus[node] === 0 && capacity.given.memory_mib[node] === 0) {
+    if (instance < 0 || capacity.exclusive[instance] === 0) return 0;
+  }
   const { numa, cpus, memory_mib, shared_cpus, shared_memory_mib } = takenWith(rules, instance, node);
   const cpu_ratio = capacity.vcpu_ratio[node]!;
-  const memory_ratio = capacity.memory_ratio[node]!;
   let found = 0;
   if (numa > rules.model.numa_nodes[node]!) found += 1;
   if (cpus > 0 && cpus + cpuShare(shared_cpus, cpu_ratio) > capacity.cpus[node]! + rounding) found += 1;

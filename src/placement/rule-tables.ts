@@ -93,6 +93,8 @@ function listOf(lists: number[][], instance: number): number[] {
   return list;
 }
 
+const none: readonly number[] = [];
+
 /** Lists by instance, end to end, with where each begins. */
 function flattened<Name extends string>(
   lists: readonly (readonly number[] | undefined)[],
@@ -102,7 +104,7 @@ function flattened<Name extends string>(
   const start = new Int32Array(instances + 1);
   const all: number[] = [];
   for (let i = 0; i < instances; i++) {
-    all.push(...(lists[i] ?? []));
+    for (const each of lists[i] ?? none) all.push(each);
     start[i + 1] = all.length;
   }
   return { start, [name]: Int32Array.from(all) } as { readonly start: Int32Array } & {

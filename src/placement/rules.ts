@@ -20,9 +20,9 @@ export const rule_weights = { should: 1, must: 16 };
 /** Changed only by {@link placed} and {@link removed}. */
 export interface PlacementRules {
   readonly model: RuleModel;
-  /** Nobody asks for anything: every answer is yes and 0, and callers need not ask. */
+  /** Nobody asks for anything: every answer is yes and 0, callers need not ask, and nobody keeps count. */
   readonly empty: boolean;
-  /** Where each instance is; -1: nowhere. */
+  /** Where each instance is, as long as anybody asks for anything; -1: nowhere. */
   readonly primary: Int32Array;
   readonly secondary: Int32Array;
   /** By instance: whether a tag of its own asks for anything. */
@@ -75,6 +75,7 @@ export function compileRules(cluster: PlacementCluster): CompiledRules {
     spread,
     capacity,
   };
+  if (rules.empty) return { rules, warnings: model.warnings };
   cluster.instances.forEach(({ primary, secondary }, instance) => {
     if (primary >= 0) placed(rules, instance, primary, secondary);
   });
@@ -101,6 +102,7 @@ export function copyRules(rules: PlacementRules): PlacementRules {
 
 /** The instance is there from now on, wherever it was before. @param secondary -1: none */
 export function placed(rules: PlacementRules, instance: number, primary: number, secondary: number): void {
+  if (rules.empty) return;
   removed(rules, instance);
   rules.primary[instance] = primary;
   rules.secondary[instance] = secondary;
