@@ -130,14 +130,15 @@ export function metricValues(table: Table, nodes: readonly number[]): Float64Arr
   });
 }
 
-function total(table: Table, metric: number, nodes: readonly number[]): number {
+/** The sum of a metric. */
+export function total(table: Table, metric: number, nodes: readonly number[]): number {
   let sum = 0;
   for (const node of nodes) sum += nodeValue(table, metric, node);
   return sum;
 }
 
-/** In two passes: the mean, then what is off it. */
-function deviation(table: Table, metric: number, nodes: readonly number[]): number {
+/** The population standard deviation of a metric, in two passes: the mean, then what is off it. */
+export function deviation(table: Table, metric: number, nodes: readonly number[]): number {
   const mean = total(table, metric, nodes) / nodes.length;
   let squares = 0;
   for (const node of nodes) {
@@ -147,8 +148,8 @@ function deviation(table: Table, metric: number, nodes: readonly number[]): numb
   return Math.sqrt(squares / nodes.length);
 }
 
-/** [location × tags + tag]: primaries with an exclusion tag in a location. Empty if there are no such tags. */
-function countPairs(table: Table, nodes: readonly number[]): Int32Array {
+/** [location × tags + tag]: real primaries with an exclusion tag in a location. Empty if there are no such tags. */
+export function countPairs(table: Table, nodes: readonly number[]): Int32Array {
   const { location_count, exclusion_names } = table.tags;
   const pairs = new Int32Array(location_count * exclusion_names.length);
   if (pairs.length > 0) for (const node of nodes) addPairs(table, pairs, node, 1);
@@ -165,7 +166,8 @@ function addPairs(table: Table, pairs: Int32Array, node: number, by: number): vo
   }
 }
 
-function pairsBeyondOne(pairs: Int32Array): number {
+/** The value of the metric `pairs`. */
+export function pairsBeyondOne(pairs: Int32Array): number {
   let beyond = 0;
   for (const count of pairs) if (count > 1) beyond += count - 1;
   return beyond;

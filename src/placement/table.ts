@@ -10,7 +10,13 @@
  * change is noted in a journal: {@link mark}, {@link undoTo}, {@link forget}. Nothing here allocates once the journal
  * has grown to the longest sequence. The {@link PlacementCluster} that a table was made of is never changed.
  */
-import type { InstancePolicy, PlacementCluster, PlacementFailure, PlacementInstance } from './cluster.ts';
+import {
+  type InstancePolicy,
+  mirrorKind,
+  type PlacementCluster,
+  type PlacementFailure,
+  type PlacementInstance,
+} from './cluster.ts';
 import { type ClusterTags, readTags } from './tags.ts';
 
 /** Figures of a node that change, at `state[node * STRIDE + …]`. Memory and disk in MiB. */
@@ -79,9 +85,9 @@ export interface Demand {
   /** Its secondary keeps memory for it. */
   readonly reserves_memory: boolean;
   readonly uses_cpus: boolean;
-  /** Its disks are on its nodes: plain and drbd. */
+  /** Its disks are on its nodes: plain and mirrored ones. */
   readonly local: boolean;
-  /** It can have a secondary: drbd. */
+  /** It can have a secondary: drbd and mirror. */
   readonly mirrored: boolean;
   readonly forthcoming: boolean;
   readonly cpu_load: number;
@@ -220,8 +226,8 @@ export function demandOf(
         status === 'ERROR_wrongnode'),
     reserves_memory: instance.auto_balance && status !== 'ADMIN_offline',
     uses_cpus: status !== 'ADMIN_offline',
-    local: template === 'drbd' || template === 'plain',
-    mirrored: template === 'drbd',
+    local: template === 'plain' || mirrorKind[template] === 'internal',
+    mirrored: mirrorKind[template] === 'internal',
     forthcoming,
     cpu_load: instance.utilisation.cpu,
     memory_load: instance.utilisation.memory,
