@@ -24,6 +24,8 @@ export interface Trial {
   readonly table: Table;
   /** null: nobody asked for anything. */
   readonly rules: PlacementRules | null;
+  /** Of each instance: how many hard rules were broken where it was at first. */
+  readonly broken_before: Int32Array;
   /** Of each node, what was put there last first. Reservations are not in it. */
   readonly primaries: readonly number[][];
   readonly secondaries: readonly number[][];
@@ -49,9 +51,10 @@ export interface Targets {
   readonly away: Uint8Array;
 }
 
-/** @param rules becomes the trial's own; both are as they were once everything is {@link undo}ne */
+/** @param rules are changed by the trial, and as they were once everything is {@link undo}ne; the table never is */
 export function openTrial(table: Table, rules: PlacementRules | null): Trial {
   const own = cloneTable(table);
+  const own_rules = rules === null || rules.empty ? null : rules;
   const lists = (of: Int32Array): number[][] => {
     const by_node: number[][] = Array.from({ length: own.node_count }, () => []);
     for (let i = of.length - 1; i >= 0; i--)
@@ -60,7 +63,10 @@ export function openTrial(table: Table, rules: PlacementRules | null): Trial {
   };
   return {
     table: own,
-    rules: rules === null || rules.empty ? null : rules,
+    rules: own_rules,
+    broken_before: Int32Array.from(own.primary, (primary, i) =>
+      own_rules === null || primary < 0 ? 0 : violations(own_rules, i, primary, own.secondary[i]!),
+    ),
     primaries: lists(own.primary),
     secondaries: lists(own.secondary),
     steps: [],
@@ -166,7 +172,7 @@ function change(trial: Trial, instance: number, primary: number, secondary: numb
   if (rules !== null && !swaps) {
     // A node has to be cleared even of those whose rules are broken already; they must not be broken more.
     const there = violations(rules, instance, primary, secondary);
-    if (there > 0 && there > violations(rules, instance, old_primary, old_secondary)) return false;
+    if (there > trial.broken_before[instance]!) return false;
   }
   // Only the node that is new to a role has to have room for it; most do not, and are found out without any change.
   if (!swaps && primary !== old_primary && primaryFailure(table, primary, demand, true) !== FITS)

@@ -27,7 +27,7 @@ import {
   reordered,
 } from './graph-colour.ts';
 import { type RebootGraph, rebootGraph } from './reboot-graph.ts';
-import { copyRules, type PlacementRules } from './rules.ts';
+import type { PlacementRules } from './rules.ts';
 import type { Table } from './table.ts';
 
 export interface RebootOptions {
@@ -138,9 +138,8 @@ function fewestGroups(
     colourClasses(colours)
       .map((vertices) => vertices.map((vertex) => vertex + first).filter((node) => is_selected.has(node)))
       .filter((nodes) => nodes.length > 0);
-  const rules = options.rules === null || options.rules.empty ? null : copyRules(options.rules);
   const clearing: Clearing = {
-    trial: openTrial(table, rules),
+    trial: openTrial(table, options.rules),
     options,
     targets: onlineByGroup(table),
   };
@@ -313,7 +312,6 @@ function movesOf({ table }: Trial, nodes: readonly number[]): readonly Evacuatio
   table.cluster.instances.forEach((was, instance) => {
     const [primary, secondary] = [table.primary[instance]!, table.secondary[instance]!];
     if (primary === was.primary && secondary === was.secondary) return;
-    if (primary === was.secondary && secondary === was.primary) return;
     if (leaves.has(was.primary) || leaves.has(was.secondary)) moves.push({ instance, primary, secondary });
   });
   return moves;
