@@ -218,6 +218,12 @@ describe('reboot groups', () => {
       'migrate',
     ],
     [
+      'no disk for what is there already, as for hroller',
+      { nodes: [['a', { free_disk_mib: 0 }], ['b'], ['c']], instances: [['i', 'a b']] },
+      { full_evacuation: true },
+      'migrate',
+    ],
+    [
       'no third node',
       { nodes: [['a'], ['b']], instances: [['i', 'a b']] },
       { full_evacuation: true },
