@@ -205,6 +205,20 @@ describe('reboot groups', () => {
     assert.deepEqual(movesOf(shape, { full_evacuation: true }), ['i>a/d j>a/d', 'i>b/c j>b/c']);
   });
 
+  it('where room for secondaries splits a group, each part moves only its own', () => {
+    const shape: SmallCluster = {
+      nodes: [['a'], ['b'], ['c'], ['d', { free_disk_mib: 1_500 }]],
+      instances: [
+        ['s1', 'c a'],
+        ['s2', 'c b'],
+        ['i', 'a'],
+        ['j', 'b'],
+      ],
+    };
+    assert.equal(groupsOf(shape, { full_evacuation: true }), 'c,d a b');
+    assert.equal(movesOf(shape, { full_evacuation: true })[1], 's1>c/b i>c');
+  });
+
   const failures: readonly (readonly [string, SmallCluster, Partial<RebootOptions>, string])[] = [
     ['no nodes', { nodes: four }, { node_tags: ['x'] }, 'no-nodes'],
     ['nowhere to go', { nodes: [['a']], instances: [['i', 'a']] }, {}, 'non-redundant'],
