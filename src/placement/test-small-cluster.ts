@@ -82,8 +82,10 @@ export function smallCluster({
       const node = { ...small_node, name, uuid: `uuid-${name}`, ...changes };
       const used = (has: (one: PlacementInstance) => boolean, size: 'memory_mib' | 'disk_mib'): number =>
         placed.filter(has).reduce((sum, one) => sum + one[size], 0);
-      const runs = (one: PlacementInstance): boolean => one.primary === index && one.status === 'running';
+      const runs = (one: PlacementInstance): boolean =>
+        one.primary === index && one.status === 'running' && !one.forthcoming;
       const stores = (one: PlacementInstance): boolean =>
+        !one.forthcoming &&
         (one.template === 'drbd' || one.template === 'plain') &&
         (one.primary === index || one.secondary === index);
       return {
