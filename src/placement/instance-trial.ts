@@ -59,7 +59,7 @@ export function tryInstance(search: MoveSearch, instance: number): void {
 
 /** Disks that every node reaches: only the primary moves. */
 function tryExternal(search: MoveSearch, instance: number, demand: Demand): void {
-  const { table, online, rules, primary: roles, copy: copies, base, candidates, scratch } = search;
+  const { table, online, rules, roles, copies, base, candidates, scratch } = search;
   const { state } = table;
   const first = table.primary[instance]!;
   const first_at = first * STRIDE;
@@ -104,7 +104,7 @@ function tryExternal(search: MoveSearch, instance: number, demand: Demand): void
 
 /** With a copy on its secondary node: five kinds of move. */
 function tryMirrored(search: MoveSearch, instance: number, demand: Demand): void {
-  const { table, online, rules, primary: roles, copy: copies, reserved, base, candidates, scratch } = search;
+  const { table, online, rules, roles, copies, reserved, base, candidates, scratch } = search;
   const { state, peers, node_count } = table;
   const { unit: reserved_unit, value: reserved_value, total_weight } = reserved;
   const nodes = online.length;
@@ -186,7 +186,7 @@ function tryMirrored(search: MoveSearch, instance: number, demand: Demand): void
       first_copy +
       on_first * (first_free <= after ? first_count : 0) +
       total_weight * rise +
-      base.copy +
+      base.copies +
       reservedSpread(sum, squares, rise, reserved_value[first]!, nodes);
     if (
       isCandidate(candidates, score, scratch.slack) &&
@@ -197,7 +197,7 @@ function tryMirrored(search: MoveSearch, instance: number, demand: Demand): void
   }
   if (!disk_moves) return;
   const over_slack = scratch.slack;
-  const replaced = fixed + first_stays + second_gone + total_weight * drop + base.primary;
+  const replaced = fixed + first_stays + second_gone + total_weight * drop + base.roles;
 
   for (const target of online) {
     if (target === first || target === second) continue;

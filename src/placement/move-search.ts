@@ -11,8 +11,18 @@
  * taken.
  */
 import { tryInstance } from './instance-trial.ts';
-import { type MoveKind, tryMove } from './moves.ts';
+import {
+  FAILOVER,
+  FAILOVER_AND_REPLACE,
+  FAILOVER_TO_ANY,
+  type MoveKind,
+  REPLACE_AND_FAILOVER,
+  REPLACE_PRIMARY,
+  REPLACE_SECONDARY,
+  tryMove,
+} from './moves.ts';
 import { countPairs, deviation, metrics, pairsBeyondOne, total, weightedSum } from './score.ts';
+import { type Bounds, leastScoreOf, openBounds, refreshBounds } from './search-bounds.ts';
 import { buildColumns, type Columns, fillColumns } from './search-columns.ts';
 import { FITS, mark, RESERVED_MEMORY, STRIDE, type Table, undoTo } from './table.ts';
 
@@ -33,13 +43,15 @@ export interface MoveSearch {
   readonly nodes: readonly number[];
   readonly online: readonly number[];
   readonly rules: MoveRules;
-  readonly primary: Columns;
-  readonly copy: Columns;
+  /** What goes with the primary; what goes with each copy. */
+  readonly roles: Columns;
+  readonly copies: Columns;
   readonly reserved: Reserved;
   readonly base: Base;
   /** {@link countPairs} of the online nodes. */
   readonly pairs: Int32Array;
   readonly candidates: Candidates;
+  readonly bounds: Bounds;
   readonly scratch: Scratch;
 }
 
@@ -57,13 +69,15 @@ export interface Reserved {
 export interface Base {
   /** Of all metrics that are sums. */
   linear: number;
-  primary: number;
-  copy: number;
+  roles: number;
+  copies: number;
   reserved: number;
 }
 
 /** What is left of the columns' sums without the instance that is being looked at. */
 export interface Scratch {
+  /** Of each instance: {@link leastScoreOf}. */
+  readonly least: Float64Array;
   /** Of the primary columns, without its primary. */
   readonly primary_sums: Float64Array;
   readonly primary_squares: Float64Array;
@@ -108,8 +122,8 @@ export function openSearch(
   rules: MoveRules,
 ): MoveSearch {
   const online = nodes.filter((node) => table.offline[node] === 0);
-  const primary = buildColumns(table, 'primary', online, instances);
-  const copy = buildColumns(table, 'copy', online, instances);
+  const roles = buildColumns(table, 'primary', online, instances);
+  const copies = buildColumns(table, 'copy', online, instances);
   const unit = new Float64Array(table.node_count);
   const scale = 1 / Math.sqrt(online.length);
   for (const node of online) unit[node] = scale / table.total_memory[node]!;
@@ -118,8 +132,8 @@ export function openSearch(
     nodes,
     online,
     rules,
-    primary,
-    copy,
+    roles,
+    copies,
     reserved: {
       value: new Float64Array(table.node_count),
       unit,
@@ -127,16 +141,18 @@ export function openSearch(
       squares: 0,
       total_weight: 0.25 / scale,
     },
-    base: { linear: 0, primary: 0, copy: 0, reserved: 0 },
+    base: { linear: 0, roles: 0, copies: 0, reserved: 0 },
     pairs: countPairs(table, online),
     candidates: { count: 0, bound: 0, margin: 0, instance: [], kind: [], target: [], least: [] },
+    bounds: openBounds(table, roles, copies, instances),
     scratch: {
-      primary_sums: new Float64Array(primary.count),
-      primary_squares: new Float64Array(primary.count),
-      first_sums: new Float64Array(copy.count),
-      first_squares: new Float64Array(copy.count),
-      second_sums: new Float64Array(copy.count),
-      second_squares: new Float64Array(copy.count),
+      least: new Float64Array(table.demands.length),
+      primary_sums: new Float64Array(roles.count),
+      primary_squares: new Float64Array(roles.count),
+      first_sums: new Float64Array(copies.count),
+      first_squares: new Float64Array(copies.count),
+      second_sums: new Float64Array(copies.count),
+      second_squares: new Float64Array(copies.count),
       slack: 0,
     },
   };
@@ -157,15 +173,31 @@ export function findMove(
   candidates.count = 0;
   candidates.bound = current_score;
   candidates.margin = near * (1 + Math.abs(current_score));
-  for (const instance of instances) tryInstance(search, instance);
+  refreshBounds(search);
+  tryPromising(search, instances);
   return leastCandidate(search, current_score);
+}
+
+/** Looks at the moves of all instances that can have the best one, beginning with the one that promises most. */
+function tryPromising(search: MoveSearch, instances: readonly number[]): void {
+  const { candidates, scratch } = search;
+  let first = -1;
+  for (const instance of instances) {
+    scratch.least[instance] = leastScoreOf(search, instance, false);
+    if (first === -1 || scratch.least[instance]! < scratch.least[first]!) first = instance;
+  }
+  if (first !== -1) tryInstance(search, first);
+  for (const instance of instances) {
+    if (instance === first || !isCandidate(candidates, scratch.least[instance]!, 0)) continue;
+    if (isCandidate(candidates, leastScoreOf(search, instance, true), 0)) tryInstance(search, instance);
+  }
 }
 
 /** Takes all figures anew from the table. */
 function refresh(search: MoveSearch): void {
-  const { table, nodes, online, primary, copy, reserved, base } = search;
-  fillColumns(primary, table, online);
-  fillColumns(copy, table, online);
+  const { table, nodes, online, roles, copies, reserved, base } = search;
+  fillColumns(roles, table, online);
+  fillColumns(copies, table, online);
   let mean = 0;
   for (const node of online) mean += reserved.unit[node]! * table.state[node * STRIDE + RESERVED_MEMORY]!;
   mean /= online.length;
@@ -184,8 +216,8 @@ function refresh(search: MoveSearch): void {
     if (kind === 'sum') base.linear += weight * total(table, metric, of === 'online' ? online : offline);
     else if (kind === 'pairs') base.linear += weight * pairsBeyondOne(search.pairs);
   }
-  base.primary = spreadOf(primary, online.length);
-  base.copy = spreadOf(copy, online.length);
+  base.roles = spreadOf(roles, online.length);
+  base.copies = spreadOf(copies, online.length);
   base.reserved = Math.sqrt(Math.max(0, reserved.squares - (reserved.sum * reserved.sum) / online.length));
 }
 
@@ -242,7 +274,7 @@ function leastCandidate(search: MoveSearch, current_score: number): FoundMove | 
   dropBeaten(candidates);
   let best: FoundMove | null = null;
   let best_score = current_score;
-  for (let at = 0; at < candidates.count; at++) {
+  for (const at of inOrder(candidates)) {
     const instance = candidates.instance[at]!;
     const kind = candidates.kind[at]!;
     const target = candidates.target[at]!;
@@ -258,12 +290,34 @@ function leastCandidate(search: MoveSearch, current_score: number): FoundMove | 
   return best;
 }
 
+/** The htools' order: instances, targets, kinds; a failover before all targets. */
+function inOrder(candidates: Candidates): readonly number[] {
+  const { count, instance, target, kind } = candidates;
+  const order = Array.from({ length: count }, (_, at) => at);
+  return order.sort(
+    (a, b) =>
+      instance[a]! - instance[b]! ||
+      target[a]! - target[b]! ||
+      place_of_kind[kind[a]!] - place_of_kind[kind[b]!],
+  );
+}
+
+/** Of the kinds that have the same target. */
+const place_of_kind: { readonly [kind in MoveKind]: number } = {
+  [FAILOVER]: 0,
+  [FAILOVER_TO_ANY]: 0,
+  [REPLACE_SECONDARY]: 0,
+  [REPLACE_AND_FAILOVER]: 1,
+  [REPLACE_PRIMARY]: 2,
+  [FAILOVER_AND_REPLACE]: 3,
+};
+
 /** {@link clusterScore}, to the bit; metrics that cannot differ are computed once. */
 export function exactScore(search: MoveSearch): number {
   const { table, nodes, online } = search;
   const offline = nodes.length === online.length ? [] : nodes.filter((node) => table.offline[node] === 1);
   const values = new Float64Array(metrics.length);
-  for (const columns of [search.primary, search.copy]) {
+  for (const columns of [search.roles, search.copies]) {
     for (const same of columns.metrics) {
       const value = deviation(table, same[0]!, online);
       for (const metric of same) values[metric] = value;
