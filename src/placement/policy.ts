@@ -5,7 +5,19 @@
  * tools name: memory, each disk, virtual CPUs, spindles, number of disks; least values before greatest ones; and of
  * several min-max pairs, none of which fits, the first.
  */
-import type { InstancePolicy, MinMaxSpec, PlacementFailure, PlacementInstance, Spec } from './cluster.ts';
+import type {
+  InstancePolicy,
+  MinMaxSpec,
+  PlacementCluster,
+  PlacementFailure,
+  PlacementInstance,
+  Spec,
+} from './cluster.ts';
+
+/** The policy of a node's group. */
+export function policyAt(cluster: PlacementCluster, node: number): InstancePolicy {
+  return cluster.groups[cluster.nodes[node]!.group]?.policy ?? cluster.policy;
+}
 
 /** The parts of an instance that a policy limits. */
 export type PolicySubject = Pick<
