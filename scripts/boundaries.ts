@@ -30,6 +30,7 @@ const import_table: readonly { readonly folder: string; readonly may: readonly A
     may: [all('src/config/'), all('src/placement/'), all('src/drivers/types.ts'), typesOf('src/drivers/')],
   },
   { folder: 'src/node/', may: [all('src/')] },
+  { folder: 'cli/htools/', may: [all('src/placement/'), typesOf('src/config/')] },
   {
     folder: 'cli/',
     may: [

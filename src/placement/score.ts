@@ -63,8 +63,6 @@ export const metrics: readonly Metric[] = [
   { name: 'reserved_mem_rtotal', weight: 0.25, kind: 'sum', of: 'online' },
 ];
 
-const PAIRS = metrics.findIndex((metric) => metric.kind === 'pairs');
-
 /** A node's own value of a metric; 0 for the one that has none of its own. */
 export function nodeValue(table: Table, metric: number, node: number): number {
   const { state } = table;
@@ -119,9 +117,10 @@ function diskShare(table: Table, node: number, free_disk: number, free_spindles:
   return total === 0 ? 1 : (exclusive ? free_spindles : free_disk) / total;
 }
 
-/** All metrics of a set of nodes, unweighted, in the order of {@link metrics}. */
+/** All metrics of a set of nodes, unweighted, in the order of {@link metrics}; none at all if no node is online. */
 export function metricValues(table: Table, nodes: readonly number[]): Float64Array {
   const online = nodes.filter((node) => table.offline[node] === 0);
+  if (online.length === 0) return new Float64Array(0);
   const offline = nodes.filter((node) => table.offline[node] === 1);
   return Float64Array.from(metrics, ({ kind, of }, metric) => {
     if (kind === 'pairs') return pairsBeyondOne(countPairs(table, online));
@@ -176,11 +175,11 @@ export function pairsBeyondOne(pairs: Int32Array): number {
 /** The score that metric values add up to. */
 export function weightedSum(values: ArrayLike<number>): number {
   let score = 0;
-  for (let metric = 0; metric < metrics.length; metric++) score += values[metric]! * metrics[metric]!.weight;
+  for (let metric = 0; metric < values.length; metric++) score += values[metric]! * metrics[metric]!.weight;
   return score;
 }
 
-/** The score of a set of nodes (by index, in ascending order). */
+/** The score of a set of nodes (by index, in ascending order); 0 if none of them is online. */
 export function clusterScore(table: Table, nodes: readonly number[]): number {
   return weightedSum(metricValues(table, nodes));
 }
@@ -264,6 +263,7 @@ function contribute(score: RunningScore, table: Table, node: number, by: number)
 /** The score as it is now. */
 export function currentScore(score: RunningScore): number {
   const { online_count, sums, squares } = score;
+  if (online_count === 0) return 0;
   let sum = 0;
   for (let metric = 0; metric < metrics.length; metric++) {
     const { kind, weight } = metrics[metric]!;
@@ -278,6 +278,3 @@ export function currentScore(score: RunningScore): number {
   }
   return sum;
 }
-
-/** Of the pairs, whose value is not a sum over nodes. */
-export const pairs_metric = PAIRS;

@@ -222,8 +222,9 @@ function drawChords(search: MoveSearch, chords: Chords, columns: Columns): void 
       least_change = Math.min(least_change, change);
       most_change = Math.max(most_change, change);
     }
-    if (spindle_unit !== null) {
-      // Disk on one node, spindles on the other: an instance may take much of the one and little of the other.
+    // Off an offline node nothing is left behind; and where some nodes count disk and others spindles, an instance may
+    // take much of the one and little of the other.
+    if (spindle_unit !== null || online.length < search.nodes.length) {
       least_change = Math.min(least_change, 0);
       most_change = Math.max(most_change, 0);
     }

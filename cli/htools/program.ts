@@ -1,0 +1,65 @@
+/**
+ * How an htool starts and ends: its command line, its exit status (0 well, 1 failed, 2 command line), and the world that
+ * it may touch, handed in so that tests can do without one.
+ */
+import { type Program as CommandLine, parseCommandLine } from './getopt.ts';
+
+export interface World {
+  /** To standard output and standard error; newlines are in the text. */
+  out(text: string): void;
+  err(text: string): void;
+  /** Throws what `fs` throws. */
+  readFile(path: string): string;
+  writeFile(path: string, text: string): void;
+  /** The body of a successful answer; otherwise throws with the reason. */
+  get(url: string): Promise<string>;
+}
+
+export interface Program<O> extends Omit<CommandLine<O>, 'version'> {
+  /** How many arguments it takes that are no options, at most. */
+  readonly arguments: number;
+  /** To the exit status. Throws {@link Failure} to end with a message. */
+  run(options: O, world: World, args: readonly string[]): Promise<number>;
+}
+
+/** Ends a program: `Error: …` on standard error. */
+export class Failure extends Error {
+  readonly status: number;
+  constructor(message: string, status = 1) {
+    super(message);
+    this.name = 'Failure';
+    this.status = status;
+  }
+}
+
+export const version = '0.1.0';
+
+/** Runs a program, to its exit status. */
+export async function runProgram<O>(
+  program: Program<O>,
+  argv: readonly string[],
+  world: World,
+): Promise<number> {
+  const parsed = parseCommandLine({ ...program, version: versionText() }, argv);
+  if (parsed.done) {
+    world.out(parsed.output);
+    world.err(parsed.error);
+    return parsed.exit;
+  }
+  try {
+    if (parsed.arguments.length > program.arguments) {
+      throw new Failure(
+        program.arguments === 0 ? "This program doesn't take any arguments." : 'Too many arguments.',
+      );
+    }
+    return await program.run(parsed.settings, world, parsed.arguments);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    world.err(`Error: ${error.message}\n`);
+    return error.status;
+  }
+}
+
+function versionText(): string {
+  return `(skein) version ${version}\nrunning on ${process.platform} ${process.arch} with node ${process.versions.node}`;
+}
