@@ -13,6 +13,7 @@ const programs: { readonly [name: string]: Start } = {
   hbal: async (argv) => runProgram((await import('./hbal.ts')).hbal, argv, real_world),
   hcheck: async (argv) => runProgram((await import('./hcheck.ts')).hcheck, argv, real_world),
   hinfo: async (argv) => runProgram((await import('./hinfo.ts')).hinfo, argv, real_world),
+  hroller: async (argv) => runProgram((await import('./hroller.ts')).hroller, argv, real_world),
 };
 
 function chosen(argv: readonly string[]): { readonly name: string; readonly args: readonly string[] } {
