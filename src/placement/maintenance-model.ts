@@ -55,7 +55,8 @@ export function maintenanceModel(table: Table, rules: PlacementRules | null): Ma
 }
 
 export function predictedLoad({ table, nodes }: MaintenanceModel): PredictedLoad {
-  const score = clusterScore(table, nodes);
+  const online = nodes.some((node) => table.offline[node] === 0);
+  const score = online ? clusterScore(table, nodes) : Number.NaN;
   let n1_failures = 0;
   for (const node of nodes)
     if (table.offline[node] === 0 && table.state[node * STRIDE + FAILS_N1] === 1) n1_failures += 1;

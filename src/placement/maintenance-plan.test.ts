@@ -41,7 +41,7 @@ function planOf(
     rules: options.rules,
   });
   if ('failure' in found) throw new Error(found.failure);
-  return maintenancePlan(table, found.plan.groups, options);
+  return maintenancePlan(table, found.groups, options);
 }
 
 /** Actions without drain and undrain, e.g. `failover i a>b`. */
@@ -476,9 +476,9 @@ describe('for any cluster', () => {
         const found = rebootGroups(table, { ...everything, non_redundant: 'ignore' });
         if ('failure' in found) return;
         planned += 1;
-        const plan = maintenancePlan(table, found.plan.groups, { ...today, ...changes });
+        const plan = maintenancePlan(table, found.groups, { ...today, ...changes });
         assert.deepEqual(cluster, before);
-        assert.equal(plan.groups.length, found.plan.groups.length);
+        assert.equal(plan.groups.length, found.groups.length);
         const nodeOf = new Map(cluster.nodes.map(({ name }, at) => [name, at]));
         const instanceOf = new Map(cluster.instances.map(({ name }, at) => [name, at]));
         for (const { nodes, steps } of plan.groups) {

@@ -64,14 +64,6 @@ export interface NamedColouring {
   readonly colours: Colouring;
 }
 
-export interface RebootPlan {
-  /** The largest first; but the one with the master comes last. */
-  readonly groups: readonly RebootGroup[];
-  readonly graph: RebootGraph;
-  /** hroller's, for what it says of them. */
-  readonly colourings: readonly NamedColouring[];
-}
-
 export type RebootFailure =
   /** Nothing is selected. */
   | 'no-nodes'
@@ -82,7 +74,15 @@ export type RebootFailure =
   /** No room for secondaries. */
   | 'secondaries';
 
-export type RebootResult = { readonly plan: RebootPlan } | { readonly failure: RebootFailure };
+/** With the graph, and hroller's colourings of it, for whoever wants to see them; null: there are no nodes. */
+export type RebootResult =
+  /** The largest group first; but the one with the master comes last. */
+  | {
+      readonly groups: readonly RebootGroup[];
+      readonly graph: RebootGraph;
+      readonly colourings: readonly NamedColouring[];
+    }
+  | { readonly failure: RebootFailure; readonly graph: RebootGraph | null };
 
 /** Passes of the search for fewer groups: beyond these hardly anything is found. */
 const colouring_passes = 80;
@@ -90,7 +90,7 @@ const packing_passes = 8;
 
 export function rebootGroups(table: Table, options: RebootOptions): RebootResult {
   const selected = selectedNodes(table, options);
-  if (selected.length === 0) return { failure: 'no-nodes' };
+  if (selected.length === 0) return { failure: 'no-nodes', graph: null };
   const conflicts = rebootGraph(table, selected, !options.offline_maintenance);
   const colourings: readonly NamedColouring[] = [
     { name: 'LF', colours: colourLargestFirst(conflicts.graph) },
@@ -98,8 +98,8 @@ export function rebootGroups(table: Table, options: RebootOptions): RebootResult
     { name: 'Dcolor', colours: colourDcolor(conflicts.graph) },
   ];
   const found = fewestGroups(table, options, selected, conflicts, smallest(colourings));
-  if ('failure' in found) return found;
-  return { plan: { groups: inOrder(table, found.groups), graph: conflicts, colourings } };
+  if ('failure' in found) return { failure: found.failure, graph: conflicts };
+  return { groups: inOrder(table, found.groups), graph: conflicts, colourings };
 }
 
 function selectedNodes(table: Table, options: RebootOptions): readonly number[] {
