@@ -73,7 +73,7 @@ export function parseCommandLine<Settings>(
   const unknown = errors.filter((error) => error.startsWith('unrecognized'));
   const wrong = [...errors.filter((error) => !error.startsWith('unrecognized')), ...unknown];
   if (wrong.length > 0) {
-    const error = `Command line error: ${wrong.join('')}\n${usage(program, options)}\n`;
+    const error = `Command line error: ${wrong.join('')}\n${usage(program, options)}`;
     return { done: true, output: '', error, exit: 2 };
   }
   return settle(program, options, found, operands);

@@ -8,9 +8,16 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
-import { programs } from './programs.ts';
+import { hbal } from './hbal.ts';
+import { hcheck } from './hcheck.ts';
+import { hinfo } from './hinfo.ts';
+import type { CommonOptions } from './options.ts';
+import { type Program, runProgram } from './program.ts';
 import { testWorld } from './test-world.ts';
 
+const programs: ReadonlyMap<string, Program<CommonOptions>> = new Map(
+  [hbal, hcheck, hinfo].map((program) => [program.name, program]),
+);
 const folder = join(import.meta.dirname, 'golden');
 
 for (const file of readdirSync(folder).filter((name) => name.endsWith('.golden'))) {
@@ -20,7 +27,7 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith('.golden')
     const command = golden.split('\n', 1)[0]!.replace(/^\$ /, '');
     const [name = '', ...args] = command.split(' ');
     const world = testWorld({ read: (wanted) => readFileSync(join(folder, wanted), 'utf8') });
-    const exit = await programs[name]!(args, world);
+    const exit = await runProgram(programs.get(name)!, args, world);
     const written = [...world.written].map(([to, text]) => `--- ${to}\n${text}`).join('');
     const printed = `$ ${command}\n--- out\n${world.printed.out}--- err\n${world.printed.err}${written}--- exit ${exit}\n`;
     if (process.env['SKEIN_GOLDEN'] === 'write') writeFileSync(path, printed);

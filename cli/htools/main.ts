@@ -1,11 +1,23 @@
 /**
  * The htools under one roof: `node main.ts hbal …`, or under a name of their own (a link to this file, or the variable
- * HTOOLS, as with Ganeti's).
+ * HTOOLS, as with Ganeti's). Each program is loaded when it is asked for: hail starts many times a minute.
  */
 import { basename } from 'node:path';
-import process from 'node:process';
-import { programs } from './programs.ts';
+import { runProgram } from './program.ts';
+import { process_io } from './tool-io.ts';
 import { real_world } from './world.ts';
+
+/** Runs a program with its arguments, to its exit status. */
+type Start = (argv: readonly string[]) => Promise<number>;
+
+const programs: { readonly [name: string]: Start } = {
+  hail: async (argv) => (await import('./hail.ts')).runHail(argv, process_io),
+  hbal: async (argv) => runProgram((await import('./hbal.ts')).hbal, argv, real_world),
+  hcheck: async (argv) => runProgram((await import('./hcheck.ts')).hcheck, argv, real_world),
+  hspace: async (argv) => (await import('./hspace.ts')).runHspace(argv, process_io),
+  hinfo: async (argv) => runProgram((await import('./hinfo.ts')).hinfo, argv, real_world),
+  hroller: async (argv) => runProgram((await import('./hroller.ts')).hroller, argv, real_world),
+};
 
 function chosen(argv: readonly string[]): { readonly name: string; readonly args: readonly string[] } {
   const [, script = '', ...args] = argv;
@@ -15,9 +27,11 @@ function chosen(argv: readonly string[]): { readonly name: string; readonly args
 }
 
 const { name, args } = chosen(process.argv);
-const start = Object.hasOwn(programs, name) ? programs[name] : undefined;
-if (start !== undefined) {
-  process.exitCode = await start(args, real_world);
+if (Object.hasOwn(programs, name)) {
+  // No wait at the top: this is bundled as CommonJS, which starts faster.
+  void programs[name]!(args).then((status) => {
+    process.exitCode = status;
+  });
 } else {
   const known = Object.keys(programs).join(', ');
   process.stderr.write(`Unrecognised personality '${name}'\nThis program must be run as one of: ${known}\n`);

@@ -386,7 +386,7 @@ export const static_kvm_node_memory: CommonOption = valued(
     'hypervisor.',
   'integer',
   (options, value) => {
-    options.static_kvm_node_memory_mib = integerOf('parsing static-kvm-node-memory', value);
+    options.static_kvm_node_memory_mib = integerOf('static node memory', value);
   },
 );
 

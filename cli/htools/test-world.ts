@@ -1,5 +1,5 @@
 /** A world for tests of the htools: nothing outside of it is touched, and what was printed and written is kept. */
-import type { World } from './program.ts';
+import { type Program, runProgram, type World } from './program.ts';
 
 export interface TestWorld extends World {
   readonly printed: { out: string; err: string };
@@ -39,4 +39,27 @@ export function testWorld({ read, answer }: TestWorldParts): TestWorld {
       return answer(url);
     },
   };
+}
+
+/** What a program said, and its exit status. */
+export interface Said {
+  readonly out: string;
+  readonly err: string;
+  readonly status: number;
+}
+
+/**
+ * Runs an htool in this process, and keeps what it says.
+ * @param readFile throws for files that are not there
+ * @param writeFile is told of each file that it writes
+ */
+export async function runHtool<O>(
+  program: Program<O>,
+  argv: readonly string[],
+  readFile: (path: string) => string,
+  writeFile: (path: string, text: string) => void = () => undefined,
+): Promise<Said> {
+  const world = { ...testWorld({ read: readFile }), writeFile };
+  const status = await runProgram(program, argv, world);
+  return { ...world.printed, status };
 }

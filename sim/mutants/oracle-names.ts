@@ -36,6 +36,7 @@ const names: readonly (readonly [RegExp, string])[] = [
   [/^entry .* before it is on disk/, 'applied before durable'],
   [/^one vote a term|votes for \d+ and for/, 'one vote a term'],
   [/^waited .* for/, 'liveness'],
+  [/^expected within|^never was to be|came to pass \d+ times/, 'expectation of a scenario'],
   [/^scene (.*?):/, 'scene: $1'],
   [/^rot: (.*?):/, 'rot: $1'],
   [/InvariantError|^invariant/, 'assertion of the core'],

@@ -6,26 +6,34 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { no_samples, our_programs, type ProgramName, runOurs, samplesFolder } from './htools-peer.ts';
-import { type Expectation, parseShellTests } from './shelltest.ts';
+import { hbal } from '../../cli/htools/hbal.ts';
+import { hcheck } from '../../cli/htools/hcheck.ts';
+import { hinfo } from '../../cli/htools/hinfo.ts';
+import { hroller } from '../../cli/htools/hroller.ts';
+import type { Program } from '../../cli/htools/program.ts';
+import { runHtool, type Said } from '../../cli/htools/test-world.ts';
+import { sampleFolder, samples_missing, shellTestFolder } from './htools-peer.ts';
+import { type Expectation, parseShellTests, type ShellTest } from './shelltest.ts';
 
-const samples = samplesFolder();
+const programs: ReadonlyMap<string, (args: readonly string[]) => Promise<Said>> = new Map([
+  ['hbal', (args) => run(hbal, args)],
+  ['hcheck', (args) => run(hcheck, args)],
+  ['hinfo', (args) => run(hinfo, args)],
+  ['hroller', (args) => run(hroller, args)],
+]);
 
-function isOurs(name: string): name is ProgramName {
-  return Object.hasOwn(our_programs, name);
+function run<O>(program: Program<O>, args: readonly string[]): Promise<Said> {
+  return runHtool(program, args, (path) => readFileSync(path, 'utf8'));
 }
 
 /** The program and its arguments; null if the test is not about one of ours, or needs files that other tests make. */
-function ours(
-  command: string,
-  folder: string,
-): { readonly name: ProgramName; readonly args: readonly string[] } | null {
+function ours(command: string, samples: string): (() => Promise<Said>) | null {
   const [program = '', ...args] = command
-    .replaceAll('$TESTDATA_DIR', join(folder, 'data', 'htools'))
-    .replaceAll('$RAPI_URL', `file://${join(folder, 'data', 'htools', 'rapi')}`)
+    .replaceAll('$TESTDATA_DIR', samples)
+    .replaceAll('$RAPI_URL', `file://${join(samples, 'rapi')}`)
     .split(/\s+/);
-  const name = program.replace('./test/hs/', '');
-  return isOurs(name) && !/[$>|;]/.test(args.join(' ')) ? { name, args } : null;
+  const start = programs.get(program.replace('./test/hs/', ''));
+  return start === undefined || /[$>|;]/.test(args.join(' ')) ? null : () => start(args);
 }
 
 function check(expected: Expectation | null, text: string, what: string): void {
@@ -35,24 +43,25 @@ function check(expected: Expectation | null, text: string, what: string): void {
 }
 
 test('shell tests of Ganeti’s htools', async (t) => {
-  if (samples === null) return t.skip(no_samples);
-  const folder = join(samples, 'hs', 'shelltests');
-  let run = 0;
+  const samples = sampleFolder();
+  const folder = shellTestFolder();
+  if (samples === null || folder === null) return t.skip(samples_missing);
+  let ran = 0;
   for (const file of readdirSync(folder).sort()) {
-    for (const { line, command, out, err, exit } of parseShellTests(
-      readFileSync(join(folder, file), 'utf8'),
-    )) {
-      const found = ours(command, samples);
-      if (found === null) continue;
+    const tests: readonly ShellTest[] = parseShellTests(readFileSync(join(folder, file), 'utf8'));
+    for (const { line, command, out, err, exit } of tests) {
+      const start = ours(command, samples);
+      if (start === null) continue;
       const what = `${file}, line ${line}: ${command}`;
-      const outcome = await runOurs(found.name, found.args);
+      const outcome = await start();
       check(out, outcome.out, what);
       check(err, outcome.err, what);
-      if (exit !== null) assert.equal(outcome.exit === exit.code, !exit.not, `${what}: exit ${outcome.exit}`);
-      run += 1;
+      if (exit !== null)
+        assert.equal(outcome.status === exit.code, !exit.not, `${what}: exit ${outcome.status}`);
+      ran += 1;
     }
   }
-  assert.ok(run >= 50, `${run} tests were run, expected at least 50`);
+  assert.ok(ran >= 70, `${ran} tests were run, expected at least 70`);
 });
 
 test('the format: patterns, texts, both streams, exit codes', () => {
@@ -84,8 +93,8 @@ test('the format: patterns, texts, both streams, exit codes', () => {
       ['./test/hs/hinfo', { code: 1, not: false }],
     ],
   );
-  assert.deepEqual(tests[0]!.out, { pattern: /one\n(.|\n)*two/, not: false });
+  assert.deepEqual(tests[0]!.out, { pattern: /one\n(.|\n)*two/m, not: false });
   assert.deepEqual(tests[1]!.err, { text: 'Error: something\n' });
-  assert.deepEqual(tests[2]!.out, { pattern: /never/, not: true });
-  assert.deepEqual(tests[2]!.err, { pattern: /warned/, not: false });
+  assert.deepEqual(tests[2]!.out, { pattern: /never/m, not: true });
+  assert.deepEqual(tests[2]!.err, { pattern: /warned/m, not: false });
 });

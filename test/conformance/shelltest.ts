@@ -66,6 +66,6 @@ function testOf(
 function expectationOf(head: string, body: readonly string[]): Expectation {
   const whole = [head.trimStart(), ...body].join('\n').trimEnd();
   const match = /^(!?)\/([\s\S]*)\/$/.exec(whole);
-  if (match !== null) return { pattern: new RegExp(match[2]!), not: match[1] === '!' };
+  if (match !== null) return { pattern: new RegExp(match[2]!, 'm'), not: match[1] === '!' };
   return { text: body.map((line) => `${line}\n`).join('') };
 }
