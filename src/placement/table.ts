@@ -268,6 +268,7 @@ function fill(table: Table): void {
   for (const [node, figures] of cluster.nodes.entries()) {
     const at = node * STRIDE;
     const recorded = Math.trunc(figures.total_memory_mib) - figures.node_memory_mib;
+    if (figures.cpu_load !== undefined) state[at + CPU_LOAD] = figures.cpu_load;
     const missing = recorded - state[at + INSTANCE_MEMORY]! - figures.free_memory_mib;
     table.missing_memory[node] = missing;
     table.usable_memory[node] = recorded - Math.max(0, missing);

@@ -146,6 +146,47 @@ test('every option that changes what is found or shown', async (t) => {
   for (const given of options) await compare('hbal', ['-t', file, '-l', '5', ...given]);
 });
 
+test('the load that monitoring daemons measured', async (t) => {
+  if (no_peer !== false) return t.skip(no_peer);
+  const scratch = scratchFolder(t);
+  const file = join(scratch, 'cluster.data');
+  const cluster = generateCluster({ nodes: 6, instances: 24, seed: 12, mixed_nodes: true });
+  writeFileSync(file, formatTextCluster(cluster));
+  const report = (name: string, data: unknown) => ({
+    ...{ name, version: 'B', format_version: 1, timestamp: 1, category: null, kind: 0 },
+    data,
+  });
+  const whole = cluster.nodes.map(({ name }, at) => {
+    const own = cluster.instances.filter(({ primary }) => primary === at);
+    return {
+      node: name,
+      reports: [
+        report('cpu-avg-load', { cpu_number: 2, cpus: [at, 0.25], cpu_total: at * 1.5 + 0.25 }),
+        report('xen-cpu-avg-load', Object.fromEntries(own.map((one, place) => [one.name, place * 0.3]))),
+      ],
+    };
+  });
+  const part = whole.slice(1);
+  const odd = whole.map((node, at) => ({
+    ...node,
+    reports: [report('cpu-avg-load', { cpu_number: 2, cpus: at === 3 ? ['x'] : [1], cpu_total: 1 })],
+  }));
+  for (const [name, data] of Object.entries({ whole, part, odd })) {
+    const path = join(scratch, name);
+    writeFileSync(path, JSON.stringify(data));
+    const given = ['-t', file, '-l', '4', '-vvv', `--mond-data=${path}`];
+    for (const more of [
+      [],
+      ['--mond=yes'],
+      ['--mond=yes', '--mond-xen'],
+      ['--mond=yes', '--ignore-dynu'],
+      ['--mond=yes', '--exit-on-missing-mond-data'],
+    ]) {
+      await compare('hbal', [...given, ...more]);
+    }
+  }
+});
+
 test('mistakes on the command line: the same words and exit codes', async (t) => {
   if (folder === null) return t.skip(samples_missing);
   if (no_peer !== false) return t.skip(no_peer);
