@@ -219,12 +219,12 @@ function splitByRoom(clearing: Clearing, classes: readonly (readonly number[])[]
     const redundant = options.non_redundant === 'move' ? clearNonRedundant : whole;
     split(clearing, nodes, redundant, 'non-redundant', failed, (part) => {
       if (!options.full_evacuation) {
-        groups.push({ nodes: part, moves: movesOf(trial, part) });
+        groups.push({ nodes: part, moves: movesOf(trial) });
       } else if (!part.every((node) => migrateOff(trial, node))) {
         failed('migrate');
       } else {
         split(clearing, part, clearSecondaries, 'secondaries', failed, (smaller) => {
-          groups.push({ nodes: smaller, moves: movesOf(trial, smaller) });
+          groups.push({ nodes: smaller, moves: movesOf(trial) });
         });
       }
     });
@@ -277,7 +277,7 @@ function packGroups(clearing: Clearing, joined: Joined, order: readonly number[]
       return refused === null;
     });
     if (members.length === 0) return { failure };
-    groups.push({ nodes: members.sort((a, b) => a - b), moves: movesOf(trial, members) });
+    groups.push({ nodes: members.sort((a, b) => a - b), moves: movesOf(trial) });
     undo(trial, 0);
     remaining = remaining.filter((node) => !members.includes(node));
   }
@@ -305,14 +305,17 @@ function adjacency({ size, start, neighbours }: Graph, first: number): Joined {
   return (a, b) => joined[(a - first) * size + b - first] === 1;
 }
 
-/** What is elsewhere now of what was on these nodes. */
-function movesOf({ table }: Trial, nodes: readonly number[]): readonly EvacuationMove[] {
-  const leaves = new Set(nodes);
+/**
+ * What is elsewhere now, but for roles that have changed. Where a group was split for want of room for secondaries, that
+ * is also what was on the others of that group: the room that it left may be taken by now.
+ */
+function movesOf({ table }: Trial): readonly EvacuationMove[] {
   const moves: EvacuationMove[] = [];
   table.cluster.instances.forEach((was, instance) => {
     const [primary, secondary] = [table.primary[instance]!, table.secondary[instance]!];
     if (primary === was.primary && secondary === was.secondary) return;
-    if (leaves.has(was.primary) || leaves.has(was.secondary)) moves.push({ instance, primary, secondary });
+    if (primary === was.secondary && secondary === was.primary) return;
+    moves.push({ instance, primary, secondary });
   });
   return moves;
 }
