@@ -70,6 +70,33 @@ describe('what is broken by a move', () => {
       mayGo([['a', 'n1', { vcpus: 2, tags: ['skein:cpu:exclusive'] }]]),
       'n1 n2 n3',
     ],
+    [
+      'one broken rule is no leave to break another: nodes',
+      mayGo([
+        ['a', 'n1', tagged('skein:anti-affinity:must:x', 'skein:node:must:n1', 'skein:node:must:n3')],
+        ['b', 'n1', tagged('skein:label:x')],
+      ]),
+      'n1 n3',
+    ],
+    [
+      'two copies',
+      mayGo(
+        [
+          ['a', 'n3 n2', tagged('skein:anti-affinity:must:x', 'skein:spread:must:rack')],
+          ['b', 'n3', tagged('skein:label:x')],
+        ],
+        1,
+      ),
+      'n3',
+    ],
+    [
+      'CPUs',
+      mayGo([
+        ['a', 'n1', { vcpus: 2, tags: ['skein:cpu:exclusive', 'skein:anti-affinity:must:x'] }],
+        ['b', 'n1', tagged('skein:label:x')],
+      ]),
+      'n1 n2 n3',
+    ],
   ];
   for (const [what, found, expected] of cases) it(what, () => assert.equal(found, expected));
 });
