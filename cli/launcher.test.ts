@@ -52,6 +52,18 @@ function start(
   };
 }
 
+test('called as an htool it starts that one, also through two links', () => {
+  writeFileSync(
+    join(root, 'dist', 'htools.cjs'),
+    'console.log(JSON.stringify([process.env.HTOOLS, ...process.argv.slice(2)]))\n',
+  );
+  symlinkSync(join(root, 'bin/skein'), join(dir, 'one'));
+  symlinkSync('one', join(dir, 'hbal'));
+  const { status, words, err } = start(join(dir, 'hbal'), ['-t', 'a file']);
+  assert.equal(status, 0, err);
+  assert.deepEqual(words, ['hbal', '-t', 'a file']);
+});
+
 test('skein: arguments arrive as they are, from a path with spaces', () => {
   const { status, words, err } = start(join(root, 'bin/skein'), ['a b', '', "c'd", '*', '$x']);
   assert.equal(status, 0, err);

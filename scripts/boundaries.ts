@@ -35,6 +35,7 @@ const import_table: readonly { readonly folder: string; readonly may: readonly A
     folder: 'cli/',
     may: [
       all('src/node/api-types.ts'),
+      all('src/placement/'),
       all('src/node/api-client.ts'),
       typesOf('src/config/'),
       all('sim/history/'),

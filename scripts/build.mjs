@@ -40,6 +40,7 @@ const cjs = {
 
 const bundles = [
   { entry: 'cli/main.ts', out: 'skein.cjs', ...cjs },
+  { entry: 'cli/htools/main.ts', out: 'htools.cjs', ...cjs },
   {
     entry: 'src/node/main.ts',
     out: 'agent.mjs',

@@ -2,12 +2,15 @@
  * The cluster simulator's command line: whole agents in one process and virtual time, one seed after the other.
  *
  *   node sim/run-cluster.ts [--seed S] [--seeds N] [--budget SECONDS] [--nodes N] [--minutes M] [--protection-changes] [--trace]
+ *   node sim/run-cluster.ts --seed S --history FILE     what its clients saw of registers (docs/history-format.md)
  *
  * Ends with status 1 at the first seed that fails, after its one-line replay and the last lines of its trace.
  */
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { mark_names } from './cluster/mark-names.ts';
 import { runSeed } from './cluster/run-seed.ts';
+import { formatRecord, type HistoryRecord } from './history/jsonl.ts';
 import { Marks } from './kit/marks.ts';
 import { formatSeed, nthSeed, parseSeed } from './kit/seed.ts';
 
@@ -20,6 +23,7 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '10' },
     'protection-changes': { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
+    history: { type: 'string' },
   },
 });
 
@@ -40,6 +44,11 @@ const seeds =
     : budget_ms === null
       ? 1
       : Number.POSITIVE_INFINITY;
+const history_file = values.history;
+if (history_file !== undefined && (base === null || seeds !== 1))
+  throw new RangeError('--history: expected --seed, a history is of one run');
+const writeHistory = (to: string) => (records: readonly HistoryRecord[]) =>
+  writeFileSync(to, records.map(formatRecord).join(''));
 const marks = new Marks(mark_names);
 const began_ms = performance.now();
 let simulated_s = 0;
@@ -62,6 +71,7 @@ for (; done < seeds; done += 1) {
     minutes,
     protection_changes: values['protection-changes'],
     turn: setImmediate,
+    ...(history_file === undefined ? {} : { history: writeHistory(history_file) }),
     ...(values.trace ? { sink: (line: string) => console.log(line) } : {}),
   });
   const wall_s = (performance.now() - from_ms) / 1000;

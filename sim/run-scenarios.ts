@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { differences, formatLog, parseLog } from './scenarios/golden.ts';
 import { playScenario } from './scenarios/play.ts';
-import { parseScenario } from './scenarios/scenario.ts';
+import { parseScenario, type Scenario } from './scenarios/scenario.ts';
 
 export interface ScenarioResult {
   readonly name: string;
@@ -31,13 +31,20 @@ export function scenarioNames(): readonly string[] {
     .sort();
 }
 
+const folderOf = (name: string): string => (name.includes('/') ? name : join(home, name));
+
+/** @throws Error that names what is wrong with it */
+export function loadScenario(name: string): Scenario {
+  return parseScenario(readFileSync(join(folderOf(name), 'scenario.json'), 'utf8'));
+}
+
 export async function runScenario(
   name: string,
   rewrite: boolean,
   sink: ((line: string) => void) | null = null,
 ): Promise<ScenarioResult> {
-  const folder = name.includes('/') ? name : join(home, name);
-  const scenario = parseScenario(readFileSync(join(folder, 'scenario.json'), 'utf8'));
+  const folder = folderOf(name);
+  const scenario = loadScenario(name);
   const why = readFileSync(join(folder, 'why.md'), 'utf8').trim();
   const { log, failure, simulated_s } = await playScenario(scenario, setImmediate, { sink });
   const golden = join(folder, 'log.golden');

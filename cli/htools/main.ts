@@ -4,14 +4,17 @@
  */
 import { basename } from 'node:path';
 import { runProgram } from './program.ts';
+import { process_io } from './tool-io.ts';
 import { real_world } from './world.ts';
 
 /** Runs a program with its arguments, to its exit status. */
 type Start = (argv: readonly string[]) => Promise<number>;
 
 const programs: { readonly [name: string]: Start } = {
+  hail: async (argv) => (await import('./hail.ts')).runHail(argv, process_io),
   hbal: async (argv) => runProgram((await import('./hbal.ts')).hbal, argv, real_world),
   hcheck: async (argv) => runProgram((await import('./hcheck.ts')).hcheck, argv, real_world),
+  hspace: async (argv) => (await import('./hspace.ts')).runHspace(argv, process_io),
   hinfo: async (argv) => runProgram((await import('./hinfo.ts')).hinfo, argv, real_world),
   hroller: async (argv) => runProgram((await import('./hroller.ts')).hroller, argv, real_world),
 };
@@ -25,7 +28,10 @@ function chosen(argv: readonly string[]): { readonly name: string; readonly args
 
 const { name, args } = chosen(process.argv);
 if (Object.hasOwn(programs, name)) {
-  process.exitCode = await programs[name]!(args);
+  // No wait at the top: this is bundled as CommonJS, which starts faster.
+  void programs[name]!(args).then((status) => {
+    process.exitCode = status;
+  });
 } else {
   const known = Object.keys(programs).join(', ');
   process.stderr.write(`Unrecognised personality '${name}'\nThis program must be run as one of: ${known}\n`);

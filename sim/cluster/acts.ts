@@ -8,12 +8,13 @@ import type { OpInput } from '../../src/config/model.ts';
 import { Clients } from './clients.ts';
 import { cluster_name, type SimCluster } from './cluster.ts';
 import type { SimHost } from './host/sim-host.ts';
+import { Registers } from './registers.ts';
 
 /** Hosts by name; `ways` are like `n1>n2 n2>n1`. */
 export type Act =
   | {
-      /** `lose`: for good, its power comes back no more. */
-      readonly do: 'power-off' | 'power-on' | 'lose' | 'kill-agent' | 'kill-keeper' | 'end-guest';
+      /** `lose`: for good, its power comes back no more. `wipe`: the power goes, and all that the agent kept but its key. */
+      readonly do: 'power-off' | 'power-on' | 'lose' | 'wipe' | 'kill-agent' | 'kill-keeper' | 'end-guest';
       readonly host: string;
     }
   | {
@@ -52,12 +53,14 @@ export type Act =
       readonly by?: string;
     }
   | { readonly do: 'cancel'; readonly request: string; readonly host: string }
+  /** Clients read and change registers from now on, each so often on the average. */
+  | { readonly do: 'registers'; readonly clients: number; readonly every_ms: number }
   /** `skein cluster recover`, with the nodes that are said to be off; the same afterwards for one; and `--follow`. */
   | { readonly do: 'recover'; readonly host: string; readonly off: readonly string[] }
   | { readonly do: 'word'; readonly host: string; readonly node: string }
   | { readonly do: 'follow'; readonly host: string }
-  /** A new host, powered on and joined: the next by number. */
-  | { readonly do: 'join' }
+  /** A new host, powered on and joined: the next by number. Or `again` the host of that name, which is in no cluster. */
+  | { readonly do: 'join'; readonly again?: string }
   /** {@link Acts.healAll} */
   | { readonly do: 'mend' };
 
@@ -72,6 +75,7 @@ export interface TimedAct {
 export class Acts {
   readonly #cluster: SimCluster;
   readonly #clients: Clients;
+  readonly registers: Registers;
   readonly #from_ms: number;
   /** Told of each act as it happens. */
   onAct: (timed: TimedAct) => void = () => undefined;
@@ -80,6 +84,7 @@ export class Acts {
   constructor(cluster: SimCluster) {
     this.#cluster = cluster;
     this.#clients = new Clients(cluster);
+    this.registers = new Registers(cluster);
     this.#from_ms = cluster.time.now_ms;
     if (!Number.isInteger(this.#from_ms)) throw new RangeError(`acts begin at ${this.#from_ms} ms`);
   }
@@ -91,7 +96,7 @@ export class Acts {
 
   /** No client waits for an answer. */
   get idle(): boolean {
-    return this.#clients.idle;
+    return this.#clients.idle && this.registers.idle;
   }
 
   /** Calls `fn` in `delay_ms`, rounded up: for whoever decides. */
@@ -148,8 +153,11 @@ export class Acts {
       case 'submit':
         this.#clients.submit(act.request, act.ops, act.by ?? null);
         return true;
+      case 'registers':
+        this.registers.start(act.clients, act.every_ms);
+        return true;
       case 'join':
-        this.#clients.join();
+        this.#clients.join(act.again === undefined ? cluster.addHost() : this.#host(act.again));
         return true;
       case 'mend':
         this.healAll();
@@ -170,6 +178,9 @@ export class Acts {
       case 'lose':
         if (host.lost) return false;
         host.lose();
+        return true;
+      case 'wipe':
+        host.wipe();
         return true;
       case 'kill-agent':
         host.crashAgent();

@@ -1,21 +1,16 @@
 /**
  * What people ask of agents, and how they go on when they are not answered: a client that does not know whether its job
  * was taken asks again, elsewhere, under the same request id. What chance a request needs is its own. An operator who
- * recovers a cluster types what docs/recover.md says, once.
+ * recovers a cluster types what docs/recover.md says, once; one whose new host is in the configuration and in no cluster
+ * tries on, each time with a new token.
  */
 import type { OpInput } from '../../src/config/model.ts';
 import { Knobs } from '../kit/knobs.ts';
+import { seedOf } from '../kit/seed.ts';
 import { cluster_name, type SimCluster } from './cluster.ts';
 import type { SimHost } from './host/sim-host.ts';
 
 const most_tries = 6;
-
-/** FNV-1a over 32 bits: a seed of its own for each name. */
-function seedOf(seed: number, name: string): number {
-  let hash = (0x811c9dc5 ^ seed) >>> 0;
-  for (let i = 0; i < name.length; i += 1) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193) >>> 0;
-  return hash;
-}
 
 export class Clients {
   readonly #cluster: SimCluster;
@@ -53,10 +48,11 @@ export class Clients {
       .catch((error: Error) => this.#cluster.note('client', `cancel of ${job}: ${error.message}`));
   }
 
-  /** A new host, powered on and joined. */
-  join(): void {
+  /** The host is powered on and joined. */
+  join(host: SimHost | undefined): void {
     this.#joins += 1;
-    this.#track(this.#join(new Knobs(seedOf(this.#cluster.options.seed, `join ${this.#joins}`))));
+    const knobs = new Knobs(seedOf(this.#cluster.options.seed, `join ${this.#joins}`));
+    if (host !== undefined) this.#track(this.#join(host, knobs));
   }
 
   /** The cluster goes on from this survivor, if its agent finds nothing against it. */
@@ -113,13 +109,14 @@ export class Clients {
     }
   }
 
-  async #join(knobs: Knobs): Promise<void> {
+  async #join(host: SimHost, knobs: Knobs): Promise<void> {
     const cluster = this.#cluster;
-    const host = cluster.addHost();
     host.powerOn();
-    for (let attempt = 1; attempt <= most_tries; attempt += 1) {
+    for (let attempt = 1; attempt <= most_tries || this.#isHalfIn(host); attempt += 1) {
       await cluster.time.sleep(knobs.range(1_000, 10_000));
-      if (host.membership.count > 0) return;
+      if (host.member !== null || host.lost) return;
+      // It joined, and its agent is about to begin as a member.
+      if (host.membership.count > 0) continue;
       try {
         const by = knobs.pick(cluster.hosts);
         if (by.agent === null || host.agent?.up !== true) throw new Error('a host is down');
@@ -132,5 +129,11 @@ export class Clients {
         cluster.note('client', `join of ${host.name}: ${(error as Error).message}`);
       }
     }
+  }
+
+  /** It is a node, and in no cluster. */
+  #isHalfIn(host: SimHost): boolean {
+    const nodes = this.#cluster.leader()?.member.state.list('nodes');
+    return host.membership.count === 0 && nodes?.some(({ peer_id }) => peer_id === host.peer_id) !== false;
   }
 }

@@ -12,6 +12,7 @@ import { type Delays, Links } from './links.ts';
 import { mark_names } from './mark-names.ts';
 import { Oracles } from './oracles.ts';
 import { HarmOracle } from './oracles-harm.ts';
+import { doneAgain } from './oracles-jobs.ts';
 import { RareStates } from './rare-states.ts';
 import type { Turn } from './virtual-time.ts';
 import { VirtualTime } from './virtual-time.ts';
@@ -25,7 +26,7 @@ export const shared_dir = '/shared';
 /** Larger clusters than this join in batches. */
 const most_joined_singly = 12;
 const join_batch = 10;
-/** O5 compares followers at every 64th index. */
+/** O5 compares at every 64th index. */
 const hash_every = 64;
 
 export interface ClusterOptions {
@@ -70,6 +71,11 @@ export class SimCluster {
     this.weather = new Weather(this);
     this.rare = new RareStates(this);
     this.oracles.leading = (name, what) => this.#leading(name, what);
+    this.oracles.asksForStep = (name, key) => {
+      const state = this.hosts.find((host) => host.name === name)?.member?.state;
+      const wrong = state === undefined ? null : doneAgain(state, key);
+      if (wrong !== null) this.fail(`${wrong}, by ${name}`);
+    };
     this.oracles.thawed = (instance, epoch) => this.rare.thawed(instance, epoch);
     const harm = new HarmOracle(this.weather, ha, (what) => this.fail(what));
     this.oracles.harmed = (host, instance, how) => harm.harmed(host, instance, how);
@@ -104,10 +110,12 @@ export class SimCluster {
     return host;
   }
 
-  /** A hash costs what has changed since the last one: followers are compared at the same few indices. */
+  /** All are compared at the same few indices. */
   #applied(on: SimHost, member: Member): void {
-    const here = member.state.index % hash_every === this.options.seed % hash_every;
-    if (here || member.replica.status().role === 'leader') this.oracles.applied(on, member);
+    this.oracles.knows(on.name, member);
+    if (member.state.index % hash_every === this.options.seed % hash_every)
+      this.oracles.compareHash(on, member);
+    this.oracles.applied(on, member);
   }
 
   fail(what: string): void {
@@ -117,10 +125,19 @@ export class SimCluster {
 
   #leading(name: string, what: Leading): void {
     const host = this.hosts.find((one) => one.name === name);
-    if (!host?.member) return;
-    if (what === 'elected') this.rare.elected(host.member);
-    else if (what === 'leads') this.rare.leads(host, host.member);
-    else this.rare.handsOver();
+    const member = host?.member;
+    if (!host || !member) return;
+    if (what === 'hands-over') {
+      this.rare.handsOver();
+      return;
+    }
+    this.oracles.leases.elected(member.file.generation, member.replica.status().term);
+    if (what === 'elected') {
+      this.rare.elected(member);
+      return;
+    }
+    this.oracles.leads(host.name, member);
+    this.rare.leads(host, member);
   }
 
   note(who: string, what: string): void {

@@ -64,7 +64,7 @@ export class Disaster {
       // Not where a leader is: whoever is lost, a majority was left.
       if (up.length === 0 || cluster.leader() !== null || !this.#mayTell('recovery')) return;
       const off = this.#come_back ? [] : this.#lost.map(({ name }) => name);
-      const host = knobs.pick(up).name;
+      const host = knobs.pick(notRemoved(up)).name;
       acts.perform({ do: 'recover', host, off: knobs.chance(0.5) ? off : [] });
       return;
     }
@@ -103,4 +103,14 @@ export class Disaster {
     this.#told.set(whom, now_ms);
     return true;
   }
+}
+
+/**
+ * A host that was removed and has not heard of it is no survivor: the others do not know it any more, and would never hear of
+ * the generation that begins there. Whoever of them all has the longest log can tell.
+ */
+function notRemoved(up: readonly SimHost[]): readonly SimHost[] {
+  const furthest = [...up].sort((a, b) => b.member!.state.index - a.member!.state.index)[0]!;
+  const nodes = furthest.member!.state;
+  return up.filter((host) => nodes.get('nodes', host.member!.node_uuid) !== undefined);
 }

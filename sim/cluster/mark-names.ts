@@ -66,6 +66,10 @@ export const mark_names = [
   'job failed',
   'job canceled',
   'submit repeated',
+  'register read',
+  'register changed',
+  'register change of unknown outcome',
+  'register not answered',
 ] as const;
 
 export type Mark = (typeof mark_names)[number];

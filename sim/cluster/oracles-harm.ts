@@ -3,6 +3,8 @@
  * host, the leader, or what is between them and a majority. Judged by the weather (weather.ts), with time to get over
  * what was.
  */
+
+import { horizonMs } from '../../src/config/horizon.ts';
 import type { HaParams } from '../../src/config/model.ts';
 import { default_timing } from '../../src/consensus/api.ts';
 import { pause_at } from '../../src/node/lease/node-lease.ts';
@@ -18,12 +20,18 @@ const reconnect_ms = 2_000;
 const elect_ms = 8_000;
 
 export class HarmOracle {
-  readonly #weather: Pick<Weather, 'servedMs' | 'quorateMs'>;
+  readonly #weather: Pick<Weather, 'servedMs' | 'quorateMs' | 'passedOverMs'>;
   readonly #lease_ms: number;
+  readonly #horizon_ms: number;
   readonly #fail: (what: string) => void;
 
-  constructor(weather: Pick<Weather, 'servedMs' | 'quorateMs'>, ha: HaParams, fail: (what: string) => void) {
+  constructor(
+    weather: Pick<Weather, 'servedMs' | 'quorateMs' | 'passedOverMs'>,
+    ha: HaParams,
+    fail: (what: string) => void,
+  ) {
     this.#weather = weather;
+    this.#horizon_ms = horizonMs(ha, ha);
     // The host's clock may be slow.
     this.#lease_ms = ha.lease_ms * (1 + 2 * ha.drift);
     this.#fail = fail;
@@ -37,7 +45,10 @@ export class HarmOracle {
       served_ms > spent_ms + reconnect_ms
         ? `the leader was in reach for ${Math.round(served_ms)} ms`
         : // A lease that is shorter than an election does not outlast one.
-          spent_ms > election_ms && quorate_ms > spent_ms + elect_ms
+          // Whom the leader's entries have not reached for T is refused, though its renewals come through others.
+          spent_ms > election_ms &&
+            quorate_ms > spent_ms + elect_ms &&
+            this.#weather.passedOverMs(host) < this.#horizon_ms
           ? `a majority was in reach for ${Math.round(quorate_ms)} ms`
           : null;
     if (needless !== null) this.#fail(`O7: ${instance} is ${harm} on ${host} although ${needless}`);

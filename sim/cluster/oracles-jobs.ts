@@ -1,12 +1,25 @@
 /**
  * What clients may rely on with jobs, judged from the configuration once it is at rest: O3 a request that was asked
  * several times is one job; O11 a job that did not succeed has left nothing, so that each instance was made by a job
- * that succeeded, and each name that a successful job removed is free. Pure.
+ * that succeeded, and each name that a successful job removed is free. And, whenever a leader asks a node for something:
+ * O11 a step that has ended is not done again. Pure.
  */
 import type { StateView } from '../../src/config/api.ts';
+import { stepKey } from '../../src/config/keys.ts';
 import type { Job } from '../../src/config/model.ts';
+import type { StepKey } from '../../src/ops/types.ts';
 
 type View = Pick<StateView, 'list'>;
+
+/** O11. @param state that of the leader which asks: what it has applied it knows */
+export function doneAgain(state: Pick<StateView, 'get'>, { job, op, step, undo }: StepKey): string | null {
+  const key = stepKey(job, op, step);
+  const found = state.get('steps', key);
+  const over = undo ? found?.status === 'undone' : found !== undefined && found.status !== 'open';
+  if (found === undefined || !over) return null;
+  const what = undo ? 'its undoing' : 'it';
+  return `O11: step ${key} "${found.name}" is ${found.status} in the configuration, and ${what} is asked for again`;
+}
 
 /** O3. Each request of the simulated clients has one job in it. */
 export function jobTwice(state: View): string | null {

@@ -1,7 +1,9 @@
 /**
  * What property P rests on, judged from outside, before a guest has run twice: a keeper's deadline is that of a grant
  * which came over the wire, counted from the sending of the renewal it answers (docs/ha.md, "The leader", "The node");
- * and an epoch of an instance is started in one boot of one host only ("Ownership"). They must never ask an agent.
+ * a renewal that is sent when a leader of a later term is elected already is granted by no leader of an earlier one, as
+ * the round that a grant waits for needs a majority that knows no later term; and an epoch of an instance is started in
+ * one boot of one host only ("Ownership"). They must never ask an agent.
  */
 
 /** Deadlines are sums of the same two numbers on both sides: they differ by rounding at most. */
@@ -10,6 +12,8 @@ const rounding_ms = 1e-6;
 const grants_kept = 64;
 
 export interface Grant {
+  /** Of the leader. */
+  readonly term: number;
   readonly sent_at_ms: number;
   readonly lease_ms: number;
 }
@@ -19,6 +23,8 @@ export class LeaseOracles {
   readonly #boots = new Map<string, number>();
   /** Ends of the leases granted to a host in this boot, on its clock; oldest first. */
   readonly #granted = new Map<string, number[]>();
+  /** The latest term that somebody was elected in, by generation of the cluster. */
+  readonly #elected = new Map<number, number>();
   /** Host and boot by instance and epoch. */
   readonly #started = new Map<string, string>();
 
@@ -31,8 +37,25 @@ export class LeaseOracles {
     this.#granted.delete(host);
   }
 
-  /** A leader's answer to a renewal reached a host's agent. */
-  granted(host: string, grant: Grant): void {
+  /** A member of this generation won an election. */
+  elected(generation: number, term: number): void {
+    this.#elected.set(generation, Math.max(term, this.latestTerm(generation)));
+  }
+
+  /** The latest term, as of now, in which somebody was elected; 0: nobody was. */
+  latestTerm(generation: number): number {
+    return this.#elected.get(generation) ?? 0;
+  }
+
+  /**
+   * A leader's answer to a renewal reached a host's agent.
+   * @param latest_term {@link latestTerm} when the renewal was sent
+   */
+  granted(host: string, grant: Grant, latest_term: number): void {
+    if (grant.term < latest_term)
+      this.#fail(
+        `O1: ${host} is granted a lease in term ${grant.term}, for a renewal sent when a leader of term ${latest_term} was elected`,
+      );
     const ends = this.#granted.get(host) ?? [];
     ends.push(grant.sent_at_ms + grant.lease_ms);
     if (ends.length > grants_kept) ends.shift();

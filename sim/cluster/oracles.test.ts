@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { default_ha, scaled_ha } from '../../src/config/defaults.ts';
 import type { Job } from '../../src/config/model.ts';
 import { HarmOracle } from './oracles-harm.ts';
-import { jobTwice, notUndone } from './oracles-jobs.ts';
+import { doneAgain, jobTwice, notUndone } from './oracles-jobs.ts';
 import { LeaseOracles } from './oracles-leases.ts';
 
 function made<T>(make: (fail: (what: string) => void) => T): { oracle: T; breaches: string[] } {
@@ -15,8 +15,8 @@ function made<T>(make: (fail: (what: string) => void) => T): { oracle: T; breach
 test('a keeper that is told of another end than was granted; grants of an earlier boot', () => {
   const { oracle, breaches } = made((fail) => new LeaseOracles(fail));
   oracle.booted('a');
-  oracle.granted('a', { sent_at_ms: 1_000, lease_ms: 10_000 });
-  oracle.granted('a', { sent_at_ms: 2_000, lease_ms: 10_000 });
+  oracle.granted('a', { term: 1, sent_at_ms: 1_000, lease_ms: 10_000 }, 1);
+  oracle.granted('a', { term: 1, sent_at_ms: 2_000, lease_ms: 10_000 }, 1);
   oracle.leased('a', 11_000);
   oracle.leased('a', 12_000);
   assert.equal(breaches.length, 0);
@@ -25,6 +25,31 @@ test('a keeper that is told of another end than was granted; grants of an earlie
   oracle.booted('a');
   oracle.leased('a', 12_000);
   assert.equal(breaches.length, 2);
+});
+
+test('a lease granted by a leader of an earlier term, for a renewal sent when a later one was elected', () => {
+  const { oracle, breaches } = made((fail) => new LeaseOracles(fail));
+  const grant = (term: number) => ({ term, sent_at_ms: 1_000, lease_ms: 10_000 });
+  oracle.elected(1, 4);
+  const before = oracle.latestTerm(1);
+  oracle.elected(1, 5);
+  oracle.granted('a', grant(4), before);
+  oracle.granted('a', grant(5), oracle.latestTerm(1));
+  // In another generation of the cluster terms are others.
+  oracle.granted('b', grant(2), oracle.latestTerm(2));
+  assert.equal(breaches.length, 0);
+  oracle.granted('a', grant(4), oracle.latestTerm(1));
+  assert.match(String(breaches), /^O1: a is granted a lease in term 4/);
+});
+
+test('a step that has ended and is asked for again', () => {
+  const stateOf = (status: string) =>
+    ({ get: () => ({ name: 'start', status }) }) as unknown as Parameters<typeof doneAgain>[0];
+  const key = { job: 5, op: 0, step: 1, undo: false };
+  assert.equal(doneAgain(stateOf('open'), key), null);
+  assert.match(String(doneAgain(stateOf('done'), key)), /^O11: step \S+ "start" is done .* it is asked/);
+  assert.equal(doneAgain(stateOf('done'), { ...key, undo: true }), null);
+  assert.match(String(doneAgain(stateOf('undone'), { ...key, undo: true })), /its undoing is asked/);
 });
 
 test('an epoch that is started in a second boot, or on a second host', () => {
@@ -46,11 +71,21 @@ test('an epoch that is started in a second boot, or on a second host', () => {
 });
 
 test('harm is needless where the leader, or long enough a majority, was in reach', () => {
-  const since = { served: 0, quorate: 0 };
-  const weather = { servedMs: () => since.served, quorateMs: () => since.quorate };
-  const harms = (ha: typeof default_ha, harm: 'paused' | 'killed', served: number, quorate: number) => {
+  const since = { served: 0, quorate: 0, passed_over: 0 };
+  const weather = {
+    servedMs: () => since.served,
+    quorateMs: () => since.quorate,
+    passedOverMs: () => since.passed_over,
+  };
+  const harms = (
+    ha: typeof default_ha,
+    harm: 'paused' | 'killed',
+    served: number,
+    quorate: number,
+    passed_over = 0,
+  ) => {
     const { oracle, breaches } = made((fail) => new HarmOracle(weather, ha, fail));
-    Object.assign(since, { served, quorate });
+    Object.assign(since, { served, quorate, passed_over });
     oracle.harmed('a', 'web', harm);
     return breaches.length;
   };
@@ -62,11 +97,14 @@ test('harm is needless where the leader, or long enough a majority, was in reach
     // A new leader a moment ago: it is the lack of one that counts.
     harms(default_ha, 'paused', 100, 14_000),
     harms(default_ha, 'paused', 100, 20_000),
+    // Another leads, whose entries do not come here: renewals through others count for T.
+    harms(default_ha, 'paused', 0, 24_000, 24_000),
+    harms(default_ha, 'paused', 0, 32_000, 32_000),
     // Shorter than an election: it does not outlast one.
     harms(scaled_ha, 'paused', 100, 20_000),
     harms(scaled_ha, 'paused', 9_000, 20_000),
   ];
-  assert.deepEqual(counts, [0, 1, 0, 1, 0, 1, 0, 1]);
+  assert.deepEqual(counts, [0, 1, 0, 1, 0, 1, 1, 0, 0, 1]);
 });
 
 type Given = { id: number; request?: string; op: string; status: string; log?: string };

@@ -1,11 +1,14 @@
 /**
  * What must hold whatever goes wrong, judged from outside the agents: O1 no instance runs twice, O3 no acknowledged
- * write is lost, O4 one leader a term and one holder of the master address, O5 the same index hashes the same on every
- * replica, O10 bounds. They look at what the hosts really do, never at what an agent says of itself alone.
+ * write is lost, O4 one leader a term, who knows all that was applied before, and one holder of the master address, O5
+ * the same index hashes the same on every replica, O10 bounds. They look at what the hosts really do, never at what an
+ * agent says of itself alone.
  */
 import { limits } from '../../src/config/limits.ts';
+import { proposal_limits } from '../../src/consensus/waiting-proposals.ts';
 import type { Member } from '../../src/node/member.ts';
 import { mesh_limits } from '../../src/node/mesh/limits.ts';
+import type { StepKey } from '../../src/ops/types.ts';
 import type { SimHost } from './host/sim-host.ts';
 import type { Harm } from './oracles-harm.ts';
 import { LeaseOracles } from './oracles-leases.ts';
@@ -27,6 +30,8 @@ const most_rows = [
 ] as const;
 /** Of one host, to all others: a few for each job and instance, and renewals. */
 const most_calls = 500;
+/** Proposals of one leader: a few for each job, node and instance. Its own bound is eight times as many. */
+const most_proposals = 500;
 /** How many indices back a replica may still be, in the comparison of hashes. */
 const hashes_kept = 200_000;
 
@@ -42,6 +47,8 @@ export class Oracles {
   readonly #leaders = new Map<number, string>();
   /** By index, for each generation: one that was recovered goes on where its survivor's log ended. */
   readonly #hashes = new Map<number, Map<number, string>>();
+  /** By generation, then by the term that a replica was in: the highest index it had applied, and which replica. */
+  readonly #known = new Map<number, Map<number, { readonly index: number; readonly host: string }>>();
   #generation = 1;
   #survives: ReadonlySet<number> = new Set();
   /** Jobs that a client was told of: request by job. */
@@ -139,12 +146,40 @@ export class Oracles {
     return [...this.#address.keys()];
   }
 
+  // ---- O11
+
+  /** Set by the cluster. */
+  asksForStep: (host: string, key: StepKey) => void = () => undefined;
+
+  // ---- O4: what a leader knows
+
+  /** At each thing that a replica has applied: in a term of which it has heard, so it was committed in that or before. */
+  knows(host: string, member: Member): void {
+    const { generation } = member.file;
+    const terms = this.#known.get(generation) ?? new Map<number, { index: number; host: string }>();
+    this.#known.set(generation, terms);
+    const { term } = member.replica.status();
+    const { index } = member.state;
+    if (index > (terms.get(term)?.index ?? 0)) terms.set(term, { index, host });
+  }
+
+  /** A leader takes up its duties. */
+  leads(host: string, member: Member): void {
+    const { term } = member.replica.status();
+    const { index } = member.state;
+    for (const [earlier, known] of this.#known.get(member.file.generation) ?? [])
+      if (earlier < term && known.index > index)
+        this.#fail(
+          `O4: ${host} takes up the lead of term ${term} with ${index} entries applied, ${known.host} had applied ${known.index} in term ${earlier}`,
+        );
+  }
+
   // ---- O3, O4, O5: at each thing that a replica has applied
 
-  applied(host: SimHost, member: Member): void {
+  /** O5: what it has applied is what others had at this index. A hash costs what has changed since the last one. */
+  compareHash(host: SimHost, member: Member): void {
     const { index, hash } = member.stateHash();
     const { generation } = member.file;
-    if (generation > this.#generation) this.#recovered(generation);
     const hashes = this.#hashes.get(generation) ?? new Map<number, string>();
     this.#hashes.set(generation, hashes);
     const known = hashes.get(index);
@@ -155,6 +190,11 @@ export class Oracles {
     } else if (known !== hash) {
       this.#fail(`O5: index ${index} hashes to ${hash} on ${host.name}, to ${known} elsewhere`);
     }
+  }
+
+  applied(host: SimHost, member: Member): void {
+    const { generation } = member.file;
+    if (generation > this.#generation) this.#recovered(generation);
     const { role, term } = member.replica.status();
     if (role !== 'leader') return;
     this.leaderApplied(host, member);
@@ -209,10 +249,20 @@ export class Oracles {
     if (waiting > most_calls) this.#fail(`O10: ${waiting} calls of ${host} wait for an answer`);
   }
 
+  #checkWaiting({ name, agent, queued_bytes }: SimHost): void {
+    const { count = 0, bytes = 0 } = agent?.waiting_proposals ?? {};
+    if (count > most_proposals || bytes > proposal_limits.bytes)
+      this.#fail(`O10: ${count} proposals of ${bytes} bytes wait on ${name}`);
+    for (const { member, raft, rpc } of queued_bytes)
+      if (raft > mesh_limits.raft_queue_bytes || rpc > mesh_limits.rpc_hard_queue_bytes)
+        this.#fail(`O10: ${raft} bytes of Raft and ${rpc} of calls wait on ${name} for member ${member}`);
+  }
+
   checkBounds(hosts: readonly SimHost[]): void {
     for (const host of hosts) {
       if (host.log_disk.used_bytes > most_log_bytes)
         this.#fail(`O10: the log of ${host.name} takes ${host.log_disk.used_bytes} bytes`);
+      this.#checkWaiting(host);
       for (const [table, most] of most_rows) {
         const rows = host.member?.state.list(table).length ?? 0;
         if (rows > most) this.#fail(`O10: ${host.name} keeps ${rows} ${table}: expected ${most} at most`);

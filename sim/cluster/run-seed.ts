@@ -3,6 +3,7 @@
  * the same seed gives the same run, to the last line of its trace.
  */
 import { default_ha, scaled_ha } from '../../src/config/defaults.ts';
+import type { HistoryRecord } from '../history/jsonl.ts';
 import { Knobs } from '../kit/knobs.ts';
 import type { Marks } from '../kit/marks.ts';
 import { formatSeed } from '../kit/seed.ts';
@@ -15,6 +16,7 @@ import { checkExplained } from './explained.ts';
 import { drawFaults } from './fault-knobs.ts';
 import { Faults } from './faults.ts';
 import type { Mark } from './mark-names.ts';
+import type { Registers } from './registers.ts';
 import type { Turn } from './virtual-time.ts';
 import { drawWork, Workload } from './workload.ts';
 import type { HostHabits } from './world.ts';
@@ -32,6 +34,8 @@ export interface RunOptions {
   readonly turn: Turn;
   /** Sees each line of the trace. */
   readonly sink?: (line: string) => void;
+  /** Is given what clients saw of the registers, at the end of the run, a breach too. */
+  readonly history?: (records: readonly HistoryRecord[]) => void;
   /** Is shown the cluster before anything happens; it may look, and must change nothing. */
   readonly observe?: (cluster: SimCluster) => void;
   /** Is told of every act as it happens: all of them, played again, give the same run. */
@@ -92,7 +96,8 @@ function drawPool(knobs: Knobs, { shape }: RunOptions): number {
 export async function runSeed(options: RunOptions): Promise<RunResult> {
   const knobs = new Knobs(options.seed ^ 0x5eed);
   const trace = new Trace(kept_lines, options.sink ?? null);
-  const drawn_lease = knobs.chance(0.5) ? 'scaled' : 'default';
+  // What clusters run with mostly; the scaled times cost twice the work for each simulated second.
+  const drawn_lease = knobs.chance(0.25) ? 'scaled' : 'default';
   const lease = options.shape?.lease ?? drawn_lease;
   const cluster = new SimCluster({
     seed: options.seed,
@@ -107,6 +112,7 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
   });
   const ha = lease === 'scaled' ? scaled_ha : default_ha;
   const fault_knobs = drawFaults(knobs, ha.kill_ms, options.seed);
+  let registers: Registers | null = null;
   try {
     options.observe?.(cluster);
     await cluster.found();
@@ -114,6 +120,7 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
     // A whole millisecond, as acts want it.
     await cluster.run(Math.ceil(cluster.time.now_ms) - cluster.time.now_ms);
     const acts = new Acts(cluster);
+    registers = acts.registers;
     const faults = new Faults(cluster, acts, fault_knobs);
     const drawn = drawWork(knobs, cluster.options.nodes, options.protection_changes, options.seed);
     const work = new Workload(cluster, acts, drawn, options.shape ? createOps(options.shape) : null);
@@ -138,6 +145,8 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
       : `node sim/run-cluster.ts ${same}\nshrink: node sim/run-shrink.ts ${same}`;
     const text = error instanceof Breach ? error.message : (error as Error).stack;
     throw new Error(`${text}\nreplay: ${replay}\n${trace.last(kept_lines).join('\n')}`);
+  } finally {
+    options.history?.(registers?.records ?? []);
   }
 }
 
@@ -150,6 +159,7 @@ export async function settle(
   acts: Acts,
   most_ms: number = most_convergence_ms,
 ): Promise<void> {
+  acts.registers.stop();
   const wrong = () => notConverged(cluster) ?? lostJob(cluster) ?? leftOver(cluster);
   let next_look_ms = cluster.time.now_ms;
   for (let open = Number.POSITIVE_INFINITY; ; ) {
@@ -158,7 +168,10 @@ export async function settle(
       next_look_ms = cluster.time.now_ms + 500;
       return acts.idle && wrong() === null;
     });
-    if (held) return checkExplained(cluster);
+    if (held) {
+      await checkExplained(cluster);
+      return acts.registers.finish();
+    }
     const before = open;
     open = openJobs(cluster);
     if (open === 0 || open >= before) break;

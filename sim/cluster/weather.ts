@@ -25,6 +25,7 @@ export class Weather {
   readonly #members = new Map<SimHost, Member>();
   readonly #served: Spells = new Map();
   readonly #quorate: Spells = new Map();
+  readonly #passed_over: Spells = new Map();
 
   constructor(cluster: SimCluster) {
     this.#cluster = cluster;
@@ -44,6 +45,14 @@ export class Weather {
   /** For how long the host has been in one unchanged company of well hosts that all reach one another and hold a majority. */
   quorateMs(host: string): number {
     return this.#ageMs(this.#quorate, host);
+  }
+
+  /**
+   * For how long the host has been in such a company while somebody outside of it leads, with a majority of its own: nobody else
+   * is elected, and this host hears no entries.
+   */
+  passedOverMs(host: string): number {
+    return this.#ageMs(this.#passed_over, host);
   }
 
   #ageMs(spells: Spells, host: string): number {
@@ -68,9 +77,12 @@ export class Weather {
         ? []
         : well.filter((host) => host === leader.host || this.#touch(host, leader.host));
     const tie = leader === null ? '' : `${leader.host.name} ${leader.member.replica.status().term}`;
-    this.#note(this.#served, majority(reached) ? reached : [], tie);
+    const serves = majority(reached);
+    this.#note(this.#served, serves ? reached : [], tie);
     const company = this.#company(well);
     this.#note(this.#quorate, majority(company) ? company : [], company.map((host) => host.name).join());
+    const passed_over = serves ? company.filter((host) => !reached.includes(host)) : [];
+    this.#note(this.#passed_over, passed_over, tie);
   }
 
   #note(spells: Spells, hosts: readonly SimHost[], tie: string): void {

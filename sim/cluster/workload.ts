@@ -26,15 +26,20 @@ export interface WorkKnobs {
   readonly memory_mib: readonly number[];
   /** How often somebody acts when a host is lost, before repair does. */
   readonly rescues: number;
+  /** Clients of the registers, and the mean time between two operations of one, in ms. */
+  readonly register_clients: number;
+  readonly register_every_ms: number;
 }
 
 /** Some so large that a host takes one of them. */
 const large_mib = [256, 8_192, 24_576, 40_960];
 const later_salt = 0x20b5;
+const register_salt = 0x4e61;
 
 export function drawWork(knobs: Knobs, nodes: number, protection_changes: boolean, seed: number): WorkKnobs {
   // Drawn apart, so that a seed keeps what it drew before these were thought of.
   const later = new Knobs(seed ^ later_salt);
+  const registers = new Knobs(seed ^ register_salt);
   return {
     capability: later.chance(0.3),
     // Not drawn yet: two jobs that choose a node at the same time do not see each other's choice (docs/plan.md).
@@ -45,6 +50,8 @@ export function drawWork(knobs: Knobs, nodes: number, protection_changes: boolea
     protection_changes,
     asks_twice: knobs.range(0, 0.2),
     rescues: knobs.range(0, 0.8),
+    register_clients: registers.integer(2, 4),
+    register_every_ms: Math.ceil(registers.range(300, 2_500)),
   };
 }
 
@@ -150,6 +157,8 @@ export class Workload {
 
   start(): void {
     this.#on = true;
+    const { register_clients: clients, register_every_ms: every_ms } = this.#settings;
+    this.#acts.perform({ do: 'registers', clients, every_ms });
     const first = Array.from({ length: this.#settings.instances }, (_, nth) => this.#create(`i${nth + 1}`));
     for (const op of this.#first ?? first) this.#submit([op]);
     const next = () =>

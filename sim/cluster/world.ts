@@ -1,5 +1,6 @@
 /** What every part of a simulated cluster shares: time, chance, network, shared storage, trace, and those who watch. */
 import type { ReplicaLimits } from '../../src/consensus/index.ts';
+import type { StepKey } from '../../src/ops/types.ts';
 import type { Knobs } from '../kit/knobs.ts';
 import type { Marks } from '../kit/marks.ts';
 import type { Trace } from '../kit/trace.ts';
@@ -14,13 +15,15 @@ export type Leading = 'elected' | 'leads' | 'hands-over';
 /** Told by the hosts what really happens, beside and before whatever agents believe. */
 export interface Watcher {
   /** Of leases and epochs. */
-  readonly leases: Pick<LeaseOracles, 'booted' | 'granted' | 'leased' | 'started'>;
+  readonly leases: Pick<LeaseOracles, 'booted' | 'latestTerm' | 'granted' | 'leased' | 'started'>;
   /** The virtual CPUs of an instance run on a host from now on, or no longer. */
   runs(host: string, instance: string, runs: boolean): void;
   /** A guest was paused by its host's agent, or frozen or killed by the keeper, for want of a lease. */
   harmed(host: string, instance: string, harm: Harm): void;
   /** A host's agent won an election, takes up a leader's duties, hands over the lead. */
   leading(host: string, what: Leading): void;
+  /** A leader is about to ask a node for a step of a job, or for its undoing. */
+  asksForStep(host: string, key: StepKey): void;
   /** A keeper lets a guest go on. */
   thawed(instance: string, epoch: number): void;
   /** The master address is on a host from now on, or no longer. */

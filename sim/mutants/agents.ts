@@ -17,7 +17,7 @@ export const agent_mutants: readonly Mutant[] = [
   {
     name: 'new-leader-does-not-wait',
     danger: 'A new leader takes nodes for lost that its predecessor has granted leases to.',
-    simulator: 'cluster',
+    simulator: 'scenarios',
     edits: [
       {
         file: 'src/node/ha/evidence.ts',
@@ -30,7 +30,7 @@ export const agent_mutants: readonly Mutant[] = [
     name: 'horizon-too-short',
     danger:
       'A guest is started elsewhere while its node’s lease and its keeper’s deadline are still running.',
-    simulator: 'cluster',
+    simulator: 'scenarios',
     edits: [
       {
         file: 'src/config/horizon.ts',
@@ -54,7 +54,7 @@ export const agent_mutants: readonly Mutant[] = [
   {
     name: 'keeper-does-not-fence',
     danger: 'A guest runs on where its agent is dead or stands still, while another host starts it.',
-    simulator: 'cluster',
+    simulator: 'scenarios',
     edits: [
       {
         file: 'src/node/keeper/fence-action.ts',
@@ -66,7 +66,7 @@ export const agent_mutants: readonly Mutant[] = [
   {
     name: 'lost-boot-is-not-over',
     danger: 'A rebooted node keeps an epoch whose guests died with the boot, and nobody starts them.',
-    simulator: 'cluster',
+    simulator: 'scenarios',
     edits: [
       {
         file: 'src/node/ha/evidence.ts',
@@ -78,7 +78,7 @@ export const agent_mutants: readonly Mutant[] = [
   {
     name: 'superseded-guest-left-running',
     danger: 'A guest runs on a node that the configuration has given to another.',
-    simulator: 'cluster',
+    simulator: 'scenarios',
     edits: [
       {
         file: 'src/node/guard.ts',
@@ -175,7 +175,7 @@ export const agent_mutants: readonly Mutant[] = [
   {
     name: 'grant-without-a-round',
     danger: 'A leader that was deposed unawares goes on granting.',
-    simulator: 'cluster',
+    simulator: 'scenarios',
     edits: [
       {
         file: 'src/node/leader-duties.ts',
@@ -186,9 +186,45 @@ export const agent_mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: 'agent-reads-before-it-has-applied',
+    danger: 'An agent answers from a replica that lacks what a client has been told of already.',
+    simulator: 'cluster',
+    edits: [
+      {
+        file: 'src/node/member.ts',
+        find: 'await replica.waitApplied(answer.index, timeout_ms);',
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'agent-reads-without-a-round',
+    danger: 'A leader that was deposed unawares says up to where it is enough to have read.',
+    simulator: 'cluster',
+    edits: [
+      {
+        file: 'src/node/member.ts',
+        find: 'const { index } = await replica.readIndex();',
+        replace: 'const index = replica.status().applied;',
+      },
+    ],
+  },
+  {
+    name: 'proposal-of-unknown-outcome-repeated',
+    danger: 'A command is done twice: a client is told that it was refused, and it has happened.',
+    simulator: 'cluster',
+    edits: [
+      {
+        file: 'src/node/leader-client.ts',
+        find: 'if (perhaps_done.has(code) && !options.repeat) {',
+        replace: "if (perhaps_done.has(code) && code === '') {",
+      },
+    ],
+  },
+  {
     name: 'grant-index-not-required',
     danger: 'A node starts what the log has given to another since, because it has not read that far.',
-    simulator: 'cluster',
+    simulator: 'scenarios',
     edits: [
       {
         file: 'src/node/lease/node-lease.ts',

@@ -67,7 +67,7 @@ export const election_mutants: readonly Mutant[] = [
   {
     name: 'vote-forgotten-at-restart',
     danger: 'Two leaders of one term: the member votes again in a term in which it has voted.',
-    simulator: 'raft',
+    simulator: 'scenes',
     edits: [
       consensus('core-state', 'this.#vote = behind ? 0 : hard_state.vote;', 'this.#vote = 0;'),
       consensus(
@@ -80,7 +80,7 @@ export const election_mutants: readonly Mutant[] = [
   {
     name: 'term-not-raised-on-restart',
     danger: 'A member whose image is of a newer term than its log takes part in terms that are over.',
-    simulator: 'raft',
+    simulator: 'scenes',
     edits: [
       consensus('replica-start', 'Math.max(hard_state.term, durable.term)', 'hard_state.term'),
       consensus('core-state', 'const behind = snapshot.term > hard_state.term;', 'const behind = false;'),

@@ -5,7 +5,7 @@ export const membership_mutants: readonly Mutant[] = [
   {
     name: 'joint-commit-by-the-new-half',
     danger: 'The old half still elects a leader by itself, without what the new half committed.',
-    simulator: 'raft',
+    simulator: 'scenes',
     edits: [
       consensus(
         'quorum',
@@ -29,7 +29,7 @@ export const membership_mutants: readonly Mutant[] = [
   {
     name: 'joint-vote-by-the-new-half',
     danger: 'The old and the new half each elect a leader.',
-    simulator: 'raft',
+    simulator: 'scenes',
     edits: [
       consensus(
         'quorum',
@@ -53,7 +53,7 @@ export const membership_mutants: readonly Mutant[] = [
   {
     name: 'learner-counted',
     danger: 'Copies on members that never vote make an entry committed that no election protects.',
-    simulator: 'raft',
+    simulator: 'scenes',
     edits: [
       consensus(
         'leader',
@@ -92,7 +92,7 @@ export const membership_mutants: readonly Mutant[] = [
     name: 'change-before-an-own-entry',
     danger:
       'The bug of single-server changes found in 2015: two leaders change one voter each, from the same base.',
-    simulator: 'raft',
+    simulator: 'scenes',
     edits: [
       consensus('proposals', 'if (!s.ownTermCommitted) return refused(', 'if (s.term < 0) return refused('),
     ],

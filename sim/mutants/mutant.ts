@@ -3,7 +3,7 @@
  * it. A text that is not there exactly once is an error, so that no mutant quietly becomes the real code.
  */
 
-export type SimulatorName = 'raft' | 'scenes' | 'explore' | 'cluster' | 'rot';
+export type SimulatorName = 'raft' | 'scenes' | 'explore' | 'cluster' | 'scenarios' | 'rot';
 
 export interface Edit {
   /** From the project's root, with forward slashes. */

@@ -15,7 +15,7 @@ const names: readonly (readonly [RegExp, string])[] = [
   [/not linearizable|^lists:/, 'linearizable history'],
   [/took effect|acknowledged at/, 'effect of a command'],
   [
-    /others have it of term|state machine safety|has another state|differs from another|has an image/,
+    /others have it of term|state machine safety|has another state|that is no state|differs from another|has an image/,
     'state machine safety',
   ],
   [/committed, nobody has/, 'commit in order'],
@@ -36,6 +36,7 @@ const names: readonly (readonly [RegExp, string])[] = [
   [/^entry .* before it is on disk/, 'applied before durable'],
   [/^one vote a term|votes for \d+ and for/, 'one vote a term'],
   [/^waited .* for/, 'liveness'],
+  [/^expected within|^never was to be|came to pass \d+ times/, 'expectation of a scenario'],
   [/^scene (.*?):/, 'scene: $1'],
   [/^rot: (.*?):/, 'rot: $1'],
   [/InvariantError|^invariant/, 'assertion of the core'],

@@ -29,7 +29,7 @@ export const replication_mutants: readonly Mutant[] = [
   {
     name: 'half-of-the-copies-commits',
     danger: 'In a group of an even size the other half elects a leader without the entry.',
-    simulator: 'raft',
+    simulator: 'scenes',
     edits: [
       consensus(
         'quorum',
@@ -42,7 +42,7 @@ export const replication_mutants: readonly Mutant[] = [
     name: 'old-term-committed-by-counting',
     danger:
       'Figure 3.8 of the paper: an entry that a majority has is overwritten by a leader of a term in between.',
-    simulator: 'explore',
+    simulator: 'scenes',
     edits: [
       consensus(
         'leader',
@@ -130,7 +130,7 @@ export const replication_mutants: readonly Mutant[] = [
     name: 'replaced-write-counts-as-durable',
     danger:
       'The sync of entries that were replaced meanwhile acknowledges those that took their place (ABA).',
-    simulator: 'raft',
+    simulator: 'scenes',
     edits: [
       consensus(
         'entry-log',
@@ -150,7 +150,7 @@ export const replication_mutants: readonly Mutant[] = [
   {
     name: 'applied-ahead-of-durable',
     danger: 'The state image gets ahead of the log, and a start finds them apart.',
-    simulator: 'explore',
+    simulator: 'raft',
     edits: [
       consensus('core-state', 'return Math.min(this.#commit, this.log.durable);', 'return this.#commit;'),
     ],
@@ -170,7 +170,7 @@ export const replication_mutants: readonly Mutant[] = [
   {
     name: 'read-without-a-round',
     danger: 'A leader that was deposed unawares answers reads from a state that is over.',
-    simulator: 'raft',
+    simulator: 'scenes',
     edits: [
       consensus(
         'core',

@@ -1,7 +1,7 @@
 /**
  * One log on one disk that decays: after some life a byte of what was synced is flipped, or a power cut spoils the
- * sectors that were being written. The log must then be what was promised, or say that it is damaged; a power cut alone
- * must never make it damaged.
+ * sectors that were being written, then or in the next life. In between its beginning is let go of, as after an image was written. The log must
+ * then be what was promised, or say that it is damaged; a power cut alone must never make it damaged.
  */
 import {
   bootstrapLog,
@@ -14,7 +14,7 @@ import {
 } from '../../src/consensus/index.ts';
 import { Knobs } from '../kit/knobs.ts';
 import { SimDisk } from '../raft/disk.ts';
-import { WatchedLog } from '../raft/watched-log.ts';
+import { termAt, WatchedLog } from '../raft/watched-log.ts';
 
 const lives = 4;
 const options = { segment_bytes: 9000, reserve_bytes: 0 };
@@ -28,14 +28,20 @@ function watch(store: DiskLogStore): WatchedLog {
   return new WatchedLog(store, { entry: nothing, replaced: nothing, boundary: nothing });
 }
 
-/** Appends, now and then over a tail, now and then of a later term. */
-async function live(log: WatchedLog, knobs: Knobs, before: HardState): Promise<HardState> {
+/** Appends, now and then over a tail, now and then of a later term. @param compacts how often, from 0 to 1 */
+async function live(log: WatchedLog, knobs: Knobs, before: HardState, compacts: number): Promise<HardState> {
   let state = before;
   let last = log.given.base.index + log.given.slots.length;
   const pending: Promise<void>[] = [];
   for (let n = knobs.integer(1, 12); n > 0; n--) {
+    const kept_from = log.given.base.index;
+    if (last > kept_from && knobs.chance(compacts)) {
+      const index = knobs.integer(kept_from + 1, last);
+      const meta = { index, term: termAt(log.given, index) ?? 0, configuration: configurationOf([1]) };
+      pending.push(log.compact(meta, knobs.pick([0, 0, 3])));
+    }
     if (knobs.chance(0.3)) state = { term: state.term + 1, vote: knobs.integer(0, 3), commit: state.commit };
-    const first = knobs.chance(0.2) ? Math.max(1, last) : last + 1;
+    const first = knobs.chance(0.2) ? Math.max(log.given.base.index + 1, last) : last + 1;
     const length = knobs.integer(0, 3);
     const entries = Array.from(
       { length },
@@ -73,7 +79,7 @@ async function decay(knobs: Knobs): Promise<void> {
   let log = watch(await openLogStore(world, options));
   let state: HardState = { term: 1, vote: 1, commit: 0 };
   for (let life = 0; life < lives; life++) {
-    state = await live(log, knobs, state);
+    state = await live(log, knobs, state, 0.1);
     // Whether or not it is closed, what was promised is on the disk: no call is under way.
     if (knobs.chance(0.5)) await log.close();
     const where = life === lives - 1 ? await flip(world, knobs) : '';
@@ -88,28 +94,56 @@ async function decay(knobs: Knobs): Promise<void> {
   }
 }
 
-/** Power goes while something is being written, and the sector under way is spoilt whole. */
-async function cutOff(knobs: Knobs): Promise<void> {
+interface Lived {
+  readonly disk: SimDisk;
+  readonly log: WatchedLog;
+}
+
+/** A life that ends while something is being written. @param compacts as of `live` */
+async function cutOff(knobs: Knobs, compacts: number): Promise<Lived> {
   const disk = new SimDisk();
   let left = Number.POSITIVE_INFINITY;
   const world = disk.attach(() => (left-- > 0 ? null : new Promise(() => undefined)));
   await bootstrapLog(world, configurationOf([1]));
-  let log = watch(await openLogStore(world, options));
-  let state = await live(log, knobs, { term: 1, vote: 1, commit: 0 });
-  left = knobs.integer(0, 8);
+  const log = watch(await openLogStore(world, options));
+  const state = await live(log, knobs, { term: 1, vote: 1, commit: 0 }, 0);
+  left = knobs.integer(0, compacts > 0 ? 24 : 8);
   // Its end is not waited for: it may never come.
-  void live(log, knobs, state);
+  void live(log, knobs, state, compacts);
   for (let turn = 0; turn < 400; turn++) await null;
+  return { disk, log };
+}
+
+/** Another start of it; nothing may be lost or damaged. */
+async function next({ disk, log }: Lived): Promise<Lived> {
+  const again = watch(
+    await openLogStore(
+      disk.attach(() => null),
+      options,
+    ),
+  );
+  const { fault } = again.initial;
+  if (fault !== undefined) throw broken('damage without any', fault.reason);
+  const wrong = log.broken(again.initial);
+  if (wrong !== null) throw broken('a promise was lost', wrong);
+  return { disk, log: again };
+}
+
+/** The power goes, and the sector under way is spoilt whole; again and again. */
+async function powerCuts(knobs: Knobs, compacts: number): Promise<void> {
+  let now = await cutOff(knobs, compacts);
   for (let life = 0; life < lives; life++) {
-    disk.crash(knobs);
-    const now = disk.attach(() => null);
-    const next = watch(await openLogStore(now, options));
-    const wrong = log.broken(next.initial);
-    if (next.initial.fault !== undefined) throw broken('damage without any', next.initial.fault.reason);
-    if (wrong !== null) throw broken('a promise was lost', wrong);
-    state = await live(next, knobs, { ...next.initial.hard_state, commit: 0 });
-    log = next;
+    now.disk.crash(knobs);
+    now = await next(now);
+    await live(now.log, knobs, { ...now.log.initial.hard_state, commit: 0 }, 0);
   }
+}
+
+/** Only the process ends: the next finds all that it wrote, synced or not, relies on it, and then the power goes. */
+async function killThenPowerCut(knobs: Knobs): Promise<void> {
+  const killed = await next(await cutOff(knobs, 0));
+  killed.disk.crash(knobs);
+  await next(killed);
 }
 
 /** @throws Error for a breach */
@@ -117,6 +151,8 @@ export async function rotOnce(seed: number): Promise<void> {
   const knobs = new Knobs(seed);
   for (let n = 0; n < 5; n++) {
     await decay(knobs);
-    await cutOff(knobs);
+    await powerCuts(knobs, 0);
+    await powerCuts(knobs, 1);
+    await killThenPowerCut(knobs);
   }
 }

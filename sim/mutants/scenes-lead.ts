@@ -53,6 +53,26 @@ export const lead_scenes: Scenes = {
     );
   },
 
+  // Two candidates ask in the same term, and between the two the voter loses power.
+  'a voter comes back': (seed) => {
+    const cluster = group(seed, 5);
+    const term = cluster.status(1).term + 1;
+    const granted: number[] = [];
+    cluster.onSend = (m) => {
+      if (m.type === 'vote-reply' && m.from === 5 && m.term === term && m.granted && !m.pre)
+        granted.push(m.to);
+    };
+    for (const from of [2, 3]) {
+      cluster.crash(5);
+      cluster.restart(5);
+      const { last_index } = cluster.status(from);
+      const log = { last_index, last_term: cluster.status(1).term };
+      cluster.core(5).step({ type: 'vote', from, to: 5, term, ...log, pre: false, transfer: false });
+      cluster.pump(5);
+    }
+    assert.deepEqual(granted, [2], `whom it voted for in term ${term}`);
+  },
+
   'a deaf member asks': (seed) => {
     const cluster = group(seed, 5);
     cluster.crash(1);

@@ -1,7 +1,7 @@
 /** Logs, snapshots, and damage: who must get all entries, and what counts as a copy. */
 import assert from 'node:assert/strict';
 import { Compactor, compactor_limits } from '../../src/consensus/compactor.ts';
-import { bootstrapLog, configurationOf, openLogStore } from '../../src/consensus/index.ts';
+import { bootstrapLog, configurationOf, type Message, openLogStore } from '../../src/consensus/index.ts';
 import { SnapshotReceiver } from '../../src/consensus/snapshot-receiver.ts';
 import { transfer_limits } from '../../src/consensus/snapshot-transfer.ts';
 import { ListMachine } from '../../src/consensus/test-replicas.ts';
@@ -41,6 +41,38 @@ export const log_scenes: Scenes = {
     cluster.pump(3);
     assert.deepEqual(told, [commit], 'acknowledged');
     assert.equal(cluster.status(3).commit, commit, 'taken for committed');
+  },
+
+  // Figure 3.7 of the thesis, (c): an entry of an earlier term reaches a majority, and a rival's may take its place yet.
+  'an entry of an earlier term': (seed) => {
+    const cluster = group(seed, 3);
+    const { commit, term } = cluster.status(1);
+    cluster.cut = (m) => m.from === 1;
+    // As large as an append may be: what comes after it travels in the next one.
+    const index = cluster.propose(1, 'x'.repeat(65));
+    cluster.settle();
+    const others = [2, 3];
+    cluster.cut = (m) => m.from === 1 || m.to === 1 || m.type === 'append';
+    const rivals = () => others.filter((id) => cluster.status(id).role === 'leader');
+    cluster.ticksUntil(() => rivals().length > 0, 'a rival leads', 4 * patience);
+    const [rival = 0] = rivals();
+    const third = 5 - rival;
+    assert.ok(cluster.status(rival).last_index === index && cluster.status(third).last_index === commit);
+    const later = (m: Message) => m.type === 'append' && m.entries.some((entry) => entry.index > index);
+    cluster.cut = (m) => m.from === rival || m.to === rival || later(m);
+    const again = () => cluster.status(1).role === 'leader' && cluster.status(1).term > term;
+    cluster.ticksUntil(again, 'it leads again', 8 * patience);
+    cluster.ticks(3);
+    assert.equal(cluster.status(third).last_index, index, 'a majority has it');
+    assert.equal(cluster.status(1).commit, commit, 'committed by the number of its copies');
+    // Nobody has called it committed, so the rival may replace it.
+    cluster.cut = (m) => m.from === 1 || m.to === 1;
+    cluster.crash(1);
+    cluster.ticksUntil(() => cluster.leader() > 1, 'another leads', 8 * patience);
+    cluster.restart(1);
+    cluster.cut = () => false;
+    cluster.ticks(patience);
+    cluster.checkLogs();
   },
 
   'a tail behind a snapshot': (seed) => {

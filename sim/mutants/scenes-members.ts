@@ -21,7 +21,8 @@ function joining(seed: number, cut: (m: Message) => boolean): { cluster: TestClu
     { type: 'remove', id: 3 },
   ]);
   cluster.settle();
-  assert.deepEqual(cluster.status(1).configuration.voters_outgoing, [1, 2, 3]);
+  const { voters_outgoing } = cluster.status(1).configuration;
+  assert.deepEqual(voters_outgoing, [1, 2, 3], 'the change went through without one of its halves');
   return { cluster, before };
 }
 
@@ -41,6 +42,29 @@ export const member_scenes: Scenes = {
   'the old half alone': (seed) => {
     const { cluster, before } = joining(seed, (m) => isNew(m.from) !== isNew(m.to));
     assert.equal(cluster.status(1).commit, before, 'committed by the old half alone');
+  },
+
+  'half of an even group': (seed) => {
+    const cluster = group(seed, 4);
+    const { commit } = cluster.status(1);
+    cluster.cut = (m) => m.to > 2 || m.from > 2;
+    cluster.propose(1, 'on two of four');
+    cluster.settle();
+    assert.equal(cluster.status(2).last_index, commit + 1, 'one other has it');
+    assert.equal(cluster.status(1).commit, commit, 'committed by half of the members');
+  },
+
+  'copies on learners': (seed) => {
+    const options = { random: seededRandom(seed) };
+    const cluster = new TestCluster([1, 2, 3], { seed, learners: [4, 5], options });
+    cluster.elect(1);
+    cluster.ticks(3);
+    const { commit } = cluster.status(1);
+    cluster.cut = (m) => isOld(m.from) || isOld(m.to);
+    cluster.propose(1, 'learnt');
+    cluster.settle();
+    assert.equal(cluster.status(4).last_index, commit + 1, 'the learners have it');
+    assert.equal(cluster.status(1).commit, commit, 'committed by those that do not vote');
   },
 
   'two changes at once': (seed) => {

@@ -4,11 +4,12 @@
  * seed draws the election timers.
  */
 import type { Scenes } from './scene.ts';
+import { disk_scenes } from './scenes-disk.ts';
 import { lead_scenes } from './scenes-lead.ts';
 import { log_scenes } from './scenes-log.ts';
 import { member_scenes } from './scenes-members.ts';
 
-const all: Scenes = { ...lead_scenes, ...log_scenes, ...member_scenes };
+const all: Scenes = { ...lead_scenes, ...log_scenes, ...disk_scenes, ...member_scenes };
 
 /** Plays every scene. @throws Error naming the one that went wrong */
 export async function playAll(seed: number): Promise<void> {

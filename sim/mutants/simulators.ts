@@ -50,6 +50,19 @@ async function explore(): Promise<Simulator> {
   };
 }
 
+/** Each "seed" is one folder of sim/scenarios: its rules and expectations count, its log does not. */
+async function scenarios(turn: Turn): Promise<Simulator> {
+  const { loadScenario, scenarioNames } = await import('../run-scenarios.ts');
+  const { playScenario } = await import('../scenarios/play.ts');
+  const names = scenarioNames();
+  return async (_seed, nth) => {
+    const name = names[nth];
+    if (name === undefined) return;
+    const { failure } = await playScenario(loadScenario(name), turn);
+    if (failure !== null) throw new Error(`${failure}\nnode sim/run-scenarios.ts ${name}`);
+  };
+}
+
 async function scenes(): Promise<Simulator> {
   const { playAll } = await import('./scenes.ts');
   return playAll;
@@ -66,5 +79,6 @@ export const simulators: Readonly<Record<SimulatorName, (turn: Turn) => Promise<
   scenes,
   explore,
   cluster,
+  scenarios,
   rot,
 };

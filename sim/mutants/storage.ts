@@ -23,7 +23,7 @@ export const storage_mutants: readonly Mutant[] = [
   {
     name: 'read-tail-not-synced',
     danger: 'What a start found in the page cache is relied on, and the next power cut takes it.',
-    simulator: 'raft',
+    simulator: 'rot',
     edits: [
       consensus(
         'segment-writer',
@@ -72,7 +72,7 @@ export const storage_mutants: readonly Mutant[] = [
   {
     name: 'boundary-not-durable-before-segments-go',
     danger: 'A crash leaves a boundary that asks for segments that are gone.',
-    simulator: 'raft',
+    simulator: 'rot',
     edits: [
       consensus(
         'log-store',
@@ -101,7 +101,7 @@ export const storage_mutants: readonly Mutant[] = [
   {
     name: 'snapshot-over-a-longer-log',
     danger: 'Entries that were acknowledged beyond the snapshot are thrown away with it.',
-    simulator: 'raft',
+    simulator: 'scenes',
     edits: [
       consensus('snapshot-installer', 'if (core.status().commit < meta.index) {', 'if (meta.index > 0) {'),
     ],
@@ -122,7 +122,7 @@ export const storage_mutants: readonly Mutant[] = [
   {
     name: 'older-snapshot-taken',
     danger: 'A snapshot that was long under way puts the machine back to a state that is over.',
-    simulator: 'raft',
+    simulator: 'scenes',
     edits: [
       consensus(
         'snapshot-receiver',

@@ -13,7 +13,7 @@ import {
 import { SimProcess } from './clock.ts';
 import { entryHash, KvMachine } from './kv.ts';
 import { isInjected, MemberStorage, sleep } from './member-storage.ts';
-import { lastIndex, type WatchedLog } from './watched-log.ts';
+import { lastIndex, termAt, type WatchedLog } from './watched-log.ts';
 import type { World } from './world.ts';
 
 /** How a process ends: the host loses power; the process is killed; it ends itself on a disk error. */
@@ -205,6 +205,8 @@ export class Member {
         w.clock.stir(env);
         const term = Math.max(log.given.term, this.status?.term ?? 0);
         w.oracle.applied(this.id, entry, entryHash(entry), state_hash, term);
+        if (termAt(log.promised, entry.index) !== entry.term)
+          w.oracle.fail(`entry ${entry.index} is applied by member ${this.id} before it is on disk there`);
         w.watch.applied(this, entry, term);
       },
       image: (image, restored) => w.oracle.image(this.id, image, restored),

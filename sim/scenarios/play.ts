@@ -100,7 +100,7 @@ class Player {
       this.#log('everything is mended');
       this.#acts.healAll();
       await settle(cluster, this.#acts, this.#most_settle_ms);
-    }
+    } else this.#acts.registers.judge();
     await this.#until(expect, 0);
     // The last looks of the timeline.
     await cluster.run(settled_ms);
@@ -169,6 +169,7 @@ class Player {
       case 'heal':
         return { do: act.do, ways: act.ways === 'all' ? all() : act.ways };
       case 'delays':
+      case 'registers':
       case 'join':
       case 'mend':
         return act;

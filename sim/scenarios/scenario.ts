@@ -14,7 +14,7 @@ const op = z.looseObject({ OP_ID: z.string() });
 /** An act of sim/cluster/acts.ts, where a host may be `leader`; and `isolate` and `rejoin`, both ways with all others. */
 const act = z.discriminatedUnion('do', [
   z.strictObject({
-    do: z.enum(['power-off', 'power-on', 'lose', 'kill-agent', 'kill-keeper', 'end-guest']),
+    do: z.enum(['power-off', 'power-on', 'lose', 'wipe', 'kill-agent', 'kill-keeper', 'end-guest']),
     host,
   }),
   z.strictObject({ do: z.enum(['isolate', 'rejoin']), host }),
@@ -32,7 +32,8 @@ const act = z.discriminatedUnion('do', [
   z.strictObject({ do: z.literal('transfer'), host, to: host.optional() }),
   z.strictObject({ do: z.literal('submit'), request, ops: z.array(op), by: host.optional() }),
   z.strictObject({ do: z.literal('cancel'), request, host }),
-  z.strictObject({ do: z.literal('join') }),
+  z.strictObject({ do: z.literal('registers'), clients: z.number().int().min(1).max(100), every_ms: ms }),
+  z.strictObject({ do: z.literal('join'), again: z.exactOptional(host) }),
   z.strictObject({ do: z.literal('mend') }),
   z.strictObject({ do: z.literal('recover'), host, off: z.array(host).default([]) }),
   z.strictObject({ do: z.literal('word'), host, node: host }),

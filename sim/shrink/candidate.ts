@@ -17,7 +17,7 @@ export interface Candidate {
 }
 
 /** What clients do; everything else breaks or mends something. */
-export const isCommand = (act: Act): boolean => ['submit', 'cancel', 'join'].includes(act.do);
+export const isCommand = (act: Act): boolean => ['submit', 'cancel', 'registers', 'join'].includes(act.do);
 
 export function toScenario({ cluster, acts, end_ms, heal }: Candidate): Scenario {
   const { seed, nodes, habits, delays, drift, lease, candidate_pool_size } = cluster;

@@ -1,95 +1,18 @@
 /**
- * Commands on nodes: how they join, what they are allowed, how they go. Nothing here judges whether a node is alive;
+ * Commands on nodes: what they are allowed, how they go (how they come: apply-join.ts). Nothing here judges whether a node is alive;
  * that is decided by the leader and arrives as a command.
  */
 import { forgetUnseen } from './apply-recover.ts';
-import type { Command, NodeJoined } from './commands.ts';
+import type { Command } from './commands.ts';
 import { type Draft, touched } from './draft.ts';
 import { meta_key } from './keys.ts';
-import type { JoinToken, Node } from './model.ts';
+import type { Node } from './model.ts';
 import { refuse } from './refused.ts';
 
 type Of<T extends Command['type']> = Extract<Command, { type: T }>;
 
-/**
- * Uses up a join token. The token stays, bound to the peer that used it, so that this peer's retry gets the same answer.
- */
-export function applyNodeJoin(draft: Draft, command: Of<'node-join'>): NodeJoined {
-  draft.cluster();
-  const token = tokenFor(draft, command);
-  if (token.used_by !== '') return memberAgain(draft, token);
-
-  for (const node of draft.values('nodes')) {
-    if (node.name === command.name) refuse('exists', `there is a node ${command.name} already`);
-    if (node.uuid === command.uuid)
-      refuse('exists', `the uuid ${command.uuid} is taken by node ${node.name}`);
-    if (node.peer_id === command.peer_id)
-      refuse('exists', `this host is a member already, as node ${node.name}`);
-    if (node.primary_ip === command.primary_ip) {
-      refuse('exists', `the address ${command.primary_ip} is taken by node ${node.name}`);
-    }
-  }
-  draft.group(token.group);
-  const meta = draft.meta();
-  const member = meta.next_member;
-  draft.put('meta', meta_key, { ...meta, next_member: member + 1 });
-  draft.put('tokens', token.id, { ...token, used_by: command.peer_id });
-  draft.put('nodes', command.uuid, {
-    uuid: command.uuid,
-    serial_no: 1,
-    ctime: command.time,
-    mtime: command.time,
-    tags: [],
-    name: command.name,
-    member,
-    peer_id: command.peer_id,
-    addresses: command.addresses,
-    primary_ip: command.primary_ip,
-    secondary_ip: command.primary_ip,
-    group: token.group,
-    offline: false,
-    drained: false,
-    master_candidate: token.master_capable && poolIsShort(draft),
-    master_capable: token.master_capable,
-    vm_capable: token.vm_capable,
-    ndparams: {},
-    boot: command.boot,
-    health: 'member',
-    health_since: command.time,
-    health_reason: '',
-  });
-  return { uuid: command.uuid, member };
-}
-
-function tokenFor(draft: Draft, command: Of<'node-join'>): JoinToken {
-  const token = draft.get('tokens', command.token);
-  // One answer for both, so that nobody learns which ids exist.
-  if (token === undefined || token.secret_hash !== command.secret_hash) {
-    return refuse(
-      'denied',
-      `join token ${command.token} is not valid: expected one that this cluster made and still knows`,
-    );
-  }
-  if (token.used_by === command.peer_id) return token;
-  if (token.used_by !== '')
-    refuse('denied', `join token ${token.id} was used by another host: ask for a new one`);
-  if (token.expires <= command.time)
-    refuse('denied', `join token ${token.id} has expired: ask for a new one`);
-  return token;
-}
-
-function memberAgain(draft: Draft, token: JoinToken): NodeJoined {
-  for (const node of draft.values('nodes')) {
-    if (node.peer_id === token.used_by) return { uuid: node.uuid, member: node.member };
-  }
-  return refuse(
-    'denied',
-    `join token ${token.id} was used by a node that was removed since: ask for a new one`,
-  );
-}
-
 /** Whether the cluster has fewer master candidates than it wants (Ganeti's candidate pool). */
-function poolIsShort(draft: Draft): boolean {
+export function poolIsShort(draft: Draft): boolean {
   let candidates = 0;
   for (const node of draft.values('nodes')) if (node.master_candidate) candidates += 1;
   return candidates < draft.cluster().candidate_pool_size;
@@ -191,7 +114,7 @@ function refuseIfItOwns(draft: Draft, node: Node, what: string): void {
   }
 }
 
-function refuseIfLastCandidate(draft: Draft, node: Node): void {
+export function refuseIfLastCandidate(draft: Draft, node: Node): void {
   for (const other of draft.values('nodes')) {
     if (other.uuid !== node.uuid && other.master_candidate) return;
   }

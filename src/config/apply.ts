@@ -19,10 +19,10 @@ import {
   applyJobStart,
   applyJobSubmit,
 } from './apply-job.ts';
+import { applyNodeJoin } from './apply-join.ts';
 import {
   applyNodeBoot,
   applyNodeHealth,
-  applyNodeJoin,
   applyNodeRemove,
   applyNodeRenew,
   applyNodeSet,

@@ -84,6 +84,7 @@ const schemas: { readonly [T in Command['type']]: z.ZodType<Extract<Command, { t
     addresses: is.addresses,
     primary_ip: is.ip,
     boot: is.count,
+    life: maybe(is.id),
   }),
   'node-set': z.strictObject({
     type: z.literal('node-set'),

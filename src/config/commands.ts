@@ -64,7 +64,11 @@ export type Command =
       readonly vm_capable: boolean;
     }
   | { readonly type: 'token-revoke'; readonly time: number; readonly id: string }
-  /** Consumes the token if it is unused, not expired (by `time`) and `secret_hash` matches; or was used by the same peer: then answers the same member again. Result: {@link NodeJoined}. */
+  /**
+   * Consumes the token if it is unused, not expired (by `time`) and `secret_hash` matches; or was used by the same peer:
+   * then answers the same member again, to the same `life`. A host that is a node already, by its PeerId, becomes a new one
+   * in its place (apply-join.ts). Result: {@link NodeJoined}.
+   */
   | {
       readonly type: 'node-join';
       readonly time: number;
@@ -76,6 +80,8 @@ export type Command =
       readonly addresses: readonly string[];
       readonly primary_ip: string;
       readonly boot: number;
+      /** Names the life of the joiner's agent in which it has begun as no member yet. Absent in entries of early versions. */
+      readonly life?: string;
     }
   | {
       readonly type: 'node-set';

@@ -77,6 +77,8 @@ export interface Node extends Item, Tagged {
   /** The member number in the Raft group; never used again. */
   readonly member: number;
   readonly peer_id: string;
+  /** The life of its agent that asked to join, and had begun as no member: it may ask again. Absent for the founder. */
+  readonly joined_in?: string;
   /** Multiaddrs where the mesh reaches it. */
   readonly addresses: readonly string[];
   readonly primary_ip: string;

@@ -125,6 +125,7 @@ export const node: z.ZodType<Node> = z.strictObject({
   name: hostName,
   member: ordinal,
   peer_id: id,
+  joined_in: z.exactOptional(id),
   addresses,
   primary_ip: ip,
   secondary_ip: ip,

@@ -31,6 +31,17 @@ const ended = fc.constantFrom('success' as const, 'error' as const, 'canceled' a
 const simple: fc.Arbitrary<Command> = fc.oneof(
   fc.constant(init),
   fc.tuple(small, small).map(([n, t]): Command => nodeJoin(n, `t${t}`)),
+  fc
+    .tuple(small, small, small, small)
+    .map(([n, t, u, l]): Command => ({ ...nodeJoin(n, `t${t}`), uuid: `node-${u}`, life: `life-${l}` })),
+  fc.record({
+    type: fc.constant('node-health' as const),
+    time: when,
+    uuid: nodeId,
+    health: fc.constantFrom('lost' as const, 'member' as const),
+    reason: fc.constant('said so'),
+    if_boot: fc.constant(1),
+  }),
   small.map((t) => tokenAdd(`t${t}`)),
   fc
     .tuple(small, fc.constantFrom('diskless', 'sharedfile', 'file'), nodeId)

@@ -84,6 +84,8 @@ export class TestCluster {
   readonly options: Partial<CoreOptions>;
   faults: Faults;
   queue: Message[] = [];
+  /** Members whose disk does nothing until {@link TestCluster.sync} or {@link TestCluster.syncOne} is called. */
+  readonly stalled = new Set<MemberId>();
   /** Messages for which this is true never arrive. */
   cut: (m: Message) => boolean = () => false;
   /** Every message handed out, for tests that look at them. */
@@ -210,20 +212,25 @@ export class TestCluster {
       this.#apply(id, member, ready.committed);
       member.reads.push(...ready.reads);
       member.reads_failed.push(...ready.reads_failed);
-      if (this.faults.sync_steps === 0) this.sync(id);
+      if (this.faults.sync_steps === 0 && !this.stalled.has(id)) this.sync(id);
     }
     this.#checkLeader(id, member);
+  }
+
+  /** Ends the oldest write that is under way, and no other. */
+  syncOne(id: MemberId): void {
+    const member = this.member(id);
+    const write = member.syncing.shift();
+    assert.ok(write, `member ${id} writes nothing`);
+    this.#write(member, write);
+    member.core.synced(write.seq);
+    this.#send(write.after);
   }
 
   /** Ends the syncs that are due (all, when `force`). */
   sync(id: MemberId, force = true): void {
     const member = this.member(id);
-    while (member.syncing[0] !== undefined && (force || member.syncing[0].left-- <= 0)) {
-      const write = member.syncing.shift()!;
-      this.#write(member, write);
-      member.core.synced(write.seq);
-      this.#send(write.after);
-    }
+    while (member.syncing[0] !== undefined && (force || member.syncing[0].left-- <= 0)) this.syncOne(id);
   }
 
   tick(id: MemberId): void {
@@ -256,9 +263,9 @@ export class TestCluster {
     for (let step = 0; step < limit; step++) {
       for (const [id] of this.members) {
         this.pump(id);
-        this.sync(id, false);
+        if (!this.stalled.has(id)) this.sync(id, false);
       }
-      const busy = [...this.members.values()].some((member) => member.syncing.length > 0);
+      const busy = [...this.members].some(([id, { syncing }]) => syncing.length > 0 && !this.stalled.has(id));
       if (!this.deliver() && !busy) return;
     }
     assert.fail(`${limit} steps and no rest; ${this.queue.length} messages queued`);

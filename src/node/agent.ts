@@ -69,6 +69,8 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
   let stood: MemberFile | null = null;
   /** A founding or joining is under way. */
   let changing = false;
+  /** See JoiningDeps. */
+  let life = env.uuid();
   const node_warning = nodeVersionWarning(process.version);
   if (node_warning) env.log('warn', node_warning);
   let outside: ReadonlyMap<string, ApiHandler> = new Map();
@@ -210,7 +212,9 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
   const joinThis: ApiHandler = (params) =>
     exclusively(async () => {
       const joining = parseJoining({ options, env }, params);
-      const file = await joinCluster({ options, env, host, boot: keeper.boot }, joining);
+      const file = await joinCluster({ options, env, host, boot: keeper.boot, life }, joining);
+      // From here on it may vote under that number.
+      life = env.uuid();
       const started = await beginNew(file);
       const arrived = () => started.state.get('nodes', file.node_uuid) !== undefined;
       await until(started, joining.timeout_ms ?? join_timeout_ms, arrived, 'the configuration to arrive');

@@ -6,6 +6,12 @@
  *
  * Guests are dealt with side by side, each call with a bound: one that hangs holds up neither the others nor the next
  * look.
+ *
+ * A look costs a question to the keeper and to every guest, so it looks when something can have changed: when a stage
+ * for a pause or a kill begins, after an act that failed or is not proven yet, when told so; and every second all the
+ * same. What is begun here is sent to the keeper while the stage is `ok`, ahead of every question that a later stage
+ * asks, and the keeper serves in order: the first look of a stage finds it. A start that takes effect in another way
+ * ends in a step, which tells.
  */
 import type { StateView } from '../config/api.ts';
 import type { Instance } from '../config/model.ts';
@@ -24,6 +30,8 @@ export interface GuardDeps {
   stage(): LeaseStage;
   /** Until the lease ends. */
   left_ms(): number;
+  /** Until guests are next to be paused or killed if no grant comes; null: no such stage is ahead. */
+  nextHarm_ms(): number | null;
   /** null: a live lease whose index is applied here. */
   mayStart(): string | null;
   isProtected(instance: Instance): boolean;
@@ -34,7 +42,10 @@ export interface GuardDeps {
 }
 
 export interface Guard {
+  /** A renewal, a grant, an entry applied: looks if something that matters here is new. */
   wake(): void;
+  /** A step has ended on this node: what it began may run since the last look. */
+  acted(): void;
   stop(): void;
 }
 
@@ -44,10 +55,18 @@ const pause_least_ms = 50;
 /** Longest wait for a kill, a resume, a word to the keeper; what hangs longer is looked at again. */
 const driver_timeout_ms = 10_000;
 const list_timeout_ms = 5_000;
-const idle_tick_ms = 1_000;
-const alert_tick_ms = 50;
+const idle_ms = 1_000;
+/** Until a look that proves what the last one did. */
+const proof_ms = 50;
 /** Between two looks at a guest with which something failed. */
 const retry_ms = 250;
+/**
+ * Between two glances at the clock and the log while they may ask for a look soon: a timer stands still while the host
+ * is suspended and the lease does not, and an entry that changes nothing wakes nobody.
+ */
+const glance_ms = 50;
+/** A timer comes up to this much too early, or a rounding error does. */
+const least_wait_ms = 1;
 
 /** What a look decides by, besides the guests themselves. */
 interface Grounds {
@@ -73,13 +92,12 @@ export function createGuard(deps: GuardDeps): Guard {
   let acting = false;
   let again = false;
   let failed = false;
+  /** The last look came upon a guest that is to be proven paused or gone and was not yet. */
+  let unproven = false;
   /** Of the look begun last; null: before the first. */
   let seen: Grounds | null = null;
-  /**
-   * The last look began when nothing might start, and found nothing: nothing can come to be here before that changes,
-   * and the change wakes.
-   */
-  let deserted = false;
+  /** When the next look is due whatever happens. */
+  let due_ms = 0;
 
   const ours = (guest: GuestInfo): Instance | null => {
     const instance = state.get('instances', guest.uuid);
@@ -162,6 +180,7 @@ export function createGuard(deps: GuardDeps): Guard {
       if (instance && !deps.isProtected(instance)) return;
       // Proof is what the hypervisor says now, not what was done some time ago.
       if (paused.has(one.guest.name) && one.guest.state === 'paused') return;
+      unproven = true;
       if (kill) await end(one, 'the lease ran out and it is not proven paused');
       else await pause(one);
     });
@@ -208,23 +227,17 @@ export function createGuard(deps: GuardDeps): Guard {
 
   /** A look now could only find what the next one finds anyway: guests that began or ended by themselves. */
   function nothingNew(): boolean {
-    if (seen === null || failed || again || paused.size > 0) return false;
+    if (seen === null) return false;
     const now = grounds();
-    return (
-      now.stage === 'ok' &&
-      seen.stage === 'ok' &&
-      now.may_start === seen.may_start &&
-      now.instances === seen.instances
-    );
+    if (paused.size > 0 && now.may_start && !failed) return false;
+    return now.stage === seen.stage && now.may_start === seen.may_start && now.instances === seen.instances;
   }
 
   async function once(): Promise<void> {
     failed = false;
-    deserted = false;
+    unproven = false;
     seen = grounds();
-    const { may_start } = seen;
     const found = await guests();
-    deserted = !failed && !may_start && found.length === 0;
     adoptPaused(found);
     const stage = deps.stage();
     if (stage === 'pause' || stage === 'kill') {
@@ -235,12 +248,30 @@ export function createGuard(deps: GuardDeps): Guard {
     await endSuperseded(found);
   }
 
-  let cancel: () => void = () => undefined;
   function delayToNext(): number {
-    if (again) return failed ? retry_ms : 0;
+    // Another stage asks for another act, whatever failed with the last one.
+    if (deps.stage() !== seen?.stage) return 0;
     if (failed) return retry_ms;
-    return deserted || (deps.stage() === 'ok' && paused.size === 0) ? idle_tick_ms : alert_tick_ms;
+    if (again || !nothingNew()) return 0;
+    return unproven ? proof_ms : idle_ms;
   }
+
+  let cancel: () => void = () => undefined;
+  /** Waits until the next look is due, a pause or kill is, or a glance may show that something is new. */
+  function wait(): void {
+    cancel();
+    const harm_ms = deps.nextHarm_ms();
+    let wait_ms = due_ms - env.now_ms();
+    if (harm_ms !== null) {
+      wait_ms = Math.min(wait_ms, harm_ms);
+      if (paused.size > 0 || deps.stage() !== 'ok') wait_ms = Math.min(wait_ms, glance_ms);
+    }
+    cancel = env.after(Math.max(least_wait_ms, wait_ms), () => {
+      if (due_ms - env.now_ms() < least_wait_ms || !nothingNew()) run();
+      else wait();
+    });
+  }
+
   function run(): void {
     if (stopped) return;
     if (acting) {
@@ -257,15 +288,22 @@ export function createGuard(deps: GuardDeps): Guard {
       })
       .finally(() => {
         acting = false;
-        if (!stopped) cancel = env.after(delayToNext(), run);
+        if (stopped) return;
+        due_ms = env.now_ms() + delayToNext();
+        wait();
       });
   }
   run();
 
   return {
-    /** Comes with every renewal and every entry applied: mostly nothing that matters here has changed. */
     wake() {
-      if (!nothingNew()) run();
+      if (failed || !nothingNew()) run();
+      // A lease of another length may end sooner than the one before.
+      else if (!acting) wait();
+    },
+    acted() {
+      const stage = deps.stage();
+      if (stage === 'pause' || stage === 'kill') run();
     },
     stop() {
       stopped = true;

@@ -1,7 +1,8 @@
 /**
  * The member's side of joining: any member takes a joiner's request on the join-only protocol and has it committed.
  * The token is consumed by one conditional entry bound to the joiner's PeerId, so that its retry works and nobody
- * else's does.
+ * else's does. Whether a host that is a node already is let in anew is decided by that entry too
+ * (src/config/apply-join.ts).
  */
 import { isIP } from 'node:net';
 import { z } from 'zod';
@@ -18,6 +19,8 @@ const request_schema = z.object({
   addresses: z.array(z.string().max(200)).min(1).max(16),
   primary_ip: z.string().refine((value) => isIP(value) !== 0, 'expected an IP address'),
   boot: z.number().int().nonnegative(),
+  /** See JoiningDeps. */
+  life: z.string().min(1).max(64),
 });
 
 export type JoinRequest = z.infer<typeof request_schema>;
@@ -43,7 +46,7 @@ export function joinIsOpen(state: StateView, wall_s: number): boolean {
   return state.list('tokens').some((token) => token.expires > wall_s);
 }
 
-/** @throws Error with code `denied`, `invalid`, `exists` or `no-quorum`, fit for the joiner's eyes. */
+/** @throws Error with code `denied`, `invalid`, `exists`, `in-use` or `no-quorum`, fit for the joiner's eyes. */
 export async function admitJoiner(
   deps: { readonly state: StateView; readonly leader: LeaderClient; readonly env: Env },
   peer_id: string,
@@ -52,7 +55,7 @@ export async function admitJoiner(
   const parsed = request_schema.safeParse(request);
   if (!parsed.success)
     throw Object.assign(new Error(`bad join request: ${z.prettifyError(parsed.error)}`), { code: 'invalid' });
-  const { token_id, secret, name, addresses, primary_ip, boot } = parsed.data;
+  const { token_id, secret, name, addresses, primary_ip, boot, life } = parsed.data;
   const command: Command = {
     type: 'node-join',
     time: deps.env.wall_s(),
@@ -64,8 +67,9 @@ export async function admitJoiner(
     addresses,
     primary_ip,
     boot,
+    life,
   };
-  // Bound to the token and the peer: repeating it answers the same member.
+  // Bound to the token, the peer and its life: repeating it answers the same member.
   const { value } = (await deps.leader.call(
     'lead.propose',
     { command },
@@ -81,8 +85,10 @@ export async function admitJoiner(
     cluster_uuid: cluster.uuid,
     cluster_name: cluster.cluster_name,
     generation: cluster.generation,
+    // As this replica knows them, perhaps without what it was just told: under its former number the joiner is nobody.
     peers: deps.state
       .list('nodes')
+      .filter((node) => node.peer_id !== peer_id)
       .map((node) => ({ member: node.member, peer_id: node.peer_id, addresses: node.addresses })),
   };
 }

@@ -16,7 +16,14 @@ import type { Env } from './real-env.ts';
 /** One member may take this long to answer before the next is asked. */
 const request_timeout_ms = 15_000;
 const new_token = 'make a new token on any member: skein node add';
-const final_codes = { denied: 'refused', exists: 'exists', invalid: 'invalid' } as const;
+const nodes_there = 'on a member: skein node list';
+/** A refusal that any member would give: as what it is passed on, and what to try. */
+const final_codes = {
+  denied: { code: 'refused', next: new_token },
+  invalid: { code: 'invalid', next: 'skein join --help' },
+  exists: { code: 'exists', next: nodes_there },
+  'in-use': { code: 'refused', next: nodes_there },
+} as const;
 
 const join_schema = z.object({
   token: z.string().max(65_536),
@@ -29,6 +36,11 @@ export interface JoiningDeps {
   readonly env: Env;
   readonly host: Host;
   readonly boot: number;
+  /**
+   * Names this life of the agent as long as it has begun as no member. Who asks again in the same life has said nothing under
+   * the number it was given; in another one it may have, and lost its log since.
+   */
+  readonly life: string;
 }
 
 export interface Joining {
@@ -62,6 +74,7 @@ async function askMembers(deps: JoiningDeps, { token, name }: Joining): Promise<
     addresses: [...ownAddresses(options)],
     primary_ip: primaryIp(options),
     boot: deps.boot,
+    life: deps.life,
   };
   const mesh = await deps.host.openMesh(0);
   const failures: string[] = [];
@@ -78,7 +91,7 @@ async function askMembers(deps: JoiningDeps, { token, name }: Joining): Promise<
         const { code = '', message } = error as { code?: string; message: string };
         if (code in final_codes) {
           const known = final_codes[code as keyof typeof final_codes];
-          throw new ApiFailure(known, `cluster ${token.cluster_name} refused: ${message}`, new_token);
+          throw new ApiFailure(known.code, `cluster ${token.cluster_name} refused: ${message}`, known.next);
         }
         failures.push(`${peer.addresses.join(' ')}: ${message}`);
       }
@@ -93,7 +106,10 @@ async function askMembers(deps: JoiningDeps, { token, name }: Joining): Promise<
   );
 }
 
-/** Resolves with what makes this host a member. @throws ApiFailure with nothing changed here. */
+/**
+ * Resolves with what makes this host a member; whoever asks after that is in another life.
+ * @throws ApiFailure with nothing changed here, or what a disk answers, with this host in the configuration: it may ask again
+ */
 export async function joinCluster(deps: JoiningDeps, joining: Joining): Promise<MemberFile> {
   const { host } = deps;
   const answer = await askMembers(deps, joining);

@@ -73,7 +73,7 @@ export function createLeaderClient(deps: LeaderClientDeps): LeaderClient {
     const off = deps.replica.on('role', (status) => {
       if (status.leader === 0 || status.leader === leader) return;
       cancel();
-      cancel = deps.after(options.repeat ? 0 : deposed_grace_ms, () => deposed.abort());
+      cancel = deps.after(options.repeat ? 0 : deposed_grace_ms, () => deposed.abort('deposed'));
     });
     try {
       return await deps.mesh.call(leader, method, params, {

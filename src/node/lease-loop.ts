@@ -5,7 +5,7 @@
 import type { HaParams } from '../config/model.ts';
 import type { ReplicaApi } from '../consensus/api.ts';
 import type { LeaseGrant, LeaseRenewal, LeaseStage } from './ha-types.ts';
-import { createNodeLease } from './lease/node-lease.ts';
+import { createNodeLease, nextHarmAtMs } from './lease/node-lease.ts';
 import type { Mesh } from './mesh-types.ts';
 import type { Env } from './real-env.ts';
 
@@ -30,6 +30,8 @@ export interface LeaseLoop {
   /** null: yes. */
   mayStart(): string | null;
   left_ms(): number;
+  /** Until guests are next to be paused or killed if no grant comes; null: no such stage is ahead. */
+  nextHarm_ms(): number | null;
   /** Renews now: the live data changed. */
   renewSoon(): void;
   stop(): void;
@@ -140,7 +142,7 @@ export function createLeaseLoop(deps: LeaseLoopDeps): LeaseLoop {
     const oldest = calls[0];
     if (oldest && calls.length >= max_calls_per_member) {
       if (env.now_ms() - oldest.at_ms < deps.ha().renew_ms) return null;
-      oldest.abort.abort();
+      oldest.abort.abort('a later renewal takes its place');
       answered(member, oldest.abort);
     }
     const abort = new AbortController();
@@ -193,12 +195,17 @@ export function createLeaseLoop(deps: LeaseLoopDeps): LeaseLoop {
     stage,
     mayStart: () => lease.mayStart(env.now_ms(), deps.applied()),
     left_ms: () => Math.max(0, lease.state().deadline_ms - env.now_ms()),
+    nextHarm_ms() {
+      const now_ms = env.now_ms();
+      const at_ms = nextHarmAtMs(now_ms, lease.state());
+      return at_ms === null ? null : at_ms - now_ms;
+    },
     renewSoon: () => tick(true),
     stop() {
       stopped = true;
       off();
       cancel();
-      for (const { abort } of [...in_flight.values()].flat()) abort.abort();
+      for (const { abort } of [...in_flight.values()].flat()) abort.abort('the agent stops');
     },
   };
 }

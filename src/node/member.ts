@@ -220,7 +220,10 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
     journal,
     term: () => replica.status().term,
     waitApplied: (index, timeout_ms) => replica.waitApplied(index, timeout_ms),
-    acted: () => lease.renewSoon(),
+    acted() {
+      lease.renewSoon();
+      guard?.acted();
+    },
   });
 
   guard = createGuard({
@@ -231,6 +234,7 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
     boot: keeper.boot,
     stage: () => lease.stage(),
     left_ms: () => lease.left_ms(),
+    nextHarm_ms: () => lease.nextHarm_ms(),
     mayStart: () => lease.mayStart(),
     isProtected: (instance) => instance.guarded,
     setPaused: (name, proven) => keeper.setPaused(`guest/${name}`, proven),

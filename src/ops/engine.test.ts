@@ -238,7 +238,7 @@ test('undo on a lost node is skipped with a warning in the log of the op, and th
       if (call.verb === 'os.create') world.evidence.set(node_uuid(2), { kind: 'power', text: 'off' });
     },
   });
-  const [id] = world.submit([create]);
+  const [id] = world.submit([{ ...create, disk_template: 'file' }]);
   await settle(world, () => ended(world, id!));
   assert.equal(world.job(id!).status, 'error');
   assert.match(JSON.stringify(world.job(id!).ops[0]!.log), /create-disk-0.*was not undone: node n2 is lost/);

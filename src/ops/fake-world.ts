@@ -109,9 +109,11 @@ export function createFakeWorld(node_count = 3): FakeWorld {
         node.disks.add(disk.uuid);
         return null;
       }
-      case 'disk.remove':
-        node.disks.delete((args.disk as { uuid: string }).uuid);
+      case 'disk.remove': {
+        const reached = args.template === 'sharedfile' ? nodes.values() : [node];
+        for (const each of reached) each.disks.delete((args.disk as { uuid: string }).uuid);
         return null;
+      }
       case 'instance.start':
         if (
           !instance ||
@@ -210,6 +212,7 @@ export function createFakeWorld(node_count = 3): FakeWorld {
             `late call: ${verb} for step ${key.step}, which is ${step?.status ?? 'gone'}`,
           );
         }
+        if (step.node !== uuid) throw new NodeCallError('refused', `step ${key.step} is for ${step.node}`);
         if (index > state.index) throw new Error(`call at index ${index}, which is not applied yet`);
         await Promise.resolve();
         await hooks.call?.(seen, called++);

@@ -3,19 +3,18 @@
  * point by any leader, because each one taken back is recorded (`undone`) and each undo is idempotent.
  *
  * Why it came to that is recorded first (step `rollback`), so that a new leader goes on undoing and does not run the
- * op again. What cannot be undone (its node is lost, or it fails again and again) is skipped with a warning in the
- * op's log: a job must end.
+ * op again. What cannot be undone (its node is lost and no other can do it, or it fails again and again) is skipped with
+ * a warning in the op's log: a job must end.
  */
 import type { Command } from '../config/commands.ts';
 import type { Step } from '../config/model.ts';
 import { argsHash, toPlain } from './args-hash.ts';
 import { nodeName } from './op-context.ts';
-import { CommandRefused, EngineStopped, type Failure } from './op-result.ts';
-import { messageOf, type Session } from './session.ts';
-import { NodeCallError, type VerbName } from './types.ts';
-
-/** Tries of one undo call before it is given up with a warning: 250 ms doubling, 4 s in all. */
-const undo_tries = 5;
+import { CommandRefused, type Failure } from './op-result.ts';
+import { canUndoElsewhere, removeElsewhere } from './remove-elsewhere.ts';
+import type { Session } from './session.ts';
+import type { VerbName } from './types.ts';
+import { callUndo } from './undo-call.ts';
 
 /** The failure that an earlier leader had begun to roll back; null when none had. */
 export function rollbackInLog(records: ReadonlyMap<number, Step>): Failure | null {
@@ -32,7 +31,7 @@ export function stepsToUndo(records: ReadonlyMap<number, Step>): readonly Step[]
     .sort((a, b) => b.step - a.step);
 }
 
-/** Resolves when nothing is left to undo. Rejects only with {@link EngineStopped}. */
+/** Resolves when nothing is left to undo. Rejects only with `EngineStopped`. */
 export async function rollBack(
   session: Session,
   job: number,
@@ -116,29 +115,20 @@ async function undoCommit(session: Session, step: Step): Promise<string | null> 
 async function undoCall(session: Session, step: Step): Promise<string | null> {
   const { verb, args } = step.undo!;
   const key = { job: step.job, op: step.op, step: step.step, undo: true };
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const call = session.ports.call(
-        step.node,
-        key,
-        session.ports.state.index,
-        verb as VerbName,
-        args,
-        () => undefined,
-        session.signal,
-      );
-      const result = await session.wait(call);
-      await proposeAll(session, [undoneCommand(session, step, toPlain(result), [])]);
-      return null;
-    } catch (error) {
-      if (error instanceof EngineStopped) throw error;
-      const lost = error instanceof NodeCallError && error.code === 'node-lost';
-      const where = nodeName(session.ports.state, step.node);
-      if (lost) return `${where} is lost; ${verb} was not done there`;
-      if (attempt >= undo_tries) return `${verb} failed on ${where}: ${messageOf(error)}`;
-      await session.pause(250 * 2 ** (attempt - 1));
-    }
+  const { state } = session.ports;
+  const outcome = await callUndo(session, step.node, key, state.index, verb as VerbName, args);
+  if (outcome.status === 'done') {
+    await proposeAll(session, [undoneCommand(session, step, toPlain(outcome.result), [])]);
+    return null;
   }
+  const where = nodeName(state, step.node);
+  if (outcome.status === 'failed') return `${verb} failed on ${where}: ${outcome.why}`;
+  const text = `${where} is lost; ${verb} was not done there`;
+  if (!canUndoElsewhere(step)) return text;
+  const problem = await removeElsewhere(session, step);
+  if (problem !== null) return `${text}, nor elsewhere: ${problem}`;
+  await proposeAll(session, [undoneCommand(session, step, null, [])]);
+  return null;
 }
 
 function undoneCommand(session: Session, step: Step, result: unknown, commands: readonly Command[]): Command {

@@ -127,7 +127,7 @@ export interface Table {
   /** [node × tags + tag]: primaries with an exclusion tag; the second without forthcoming ones. */
   readonly tag_counts: Int32Array;
   readonly real_tag_counts: Int32Array;
-  /** Of each instance; changed by {@link place}. */
+  /** Of each instance, -1 while it waits; changed by {@link place}. */
   readonly primary: Int32Array;
   readonly secondary: Int32Array;
   readonly journal: Journal;
@@ -136,6 +136,8 @@ export interface Table {
 export interface TableOptions {
   /** Prefixes of exclusion tags beyond those that the cluster's tags name, each with its colon. */
   readonly exclusion_tags?: readonly string[];
+  /** Instances that are on no node yet; in the table they come after the cluster's own. */
+  readonly waiting?: readonly PlacementInstance[];
   /** Nodes to take for offline, by index. */
   readonly offline?: ReadonlySet<number>;
   /** Virtual CPUs for each CPU, in place of the policies' ratio. */
@@ -145,8 +147,10 @@ export interface TableOptions {
 }
 
 export function buildTable(cluster: PlacementCluster, options: TableOptions = {}): Table {
-  const { nodes, groups, instances } = cluster;
-  const tags = readTags(cluster, options.exclusion_tags);
+  const { nodes, groups } = cluster;
+  const waiting = options.waiting ?? [];
+  const instances = waiting.length === 0 ? cluster.instances : [...cluster.instances, ...waiting];
+  const tags = readTags(cluster, options.exclusion_tags, waiting);
   const policyOf = (group: number): InstancePolicy => groups[group]?.policy ?? cluster.policy;
   const figure = (of: (node: PlacementCluster['nodes'][number], at: number) => number): Float64Array =>
     Float64Array.from(nodes, of);
@@ -268,7 +272,8 @@ function fill(table: Table): void {
     table.missing_memory[node] = missing;
     table.usable_memory[node] = recorded - Math.max(0, missing);
     state[at + RESERVED_MEMORY] = mostReserved(table, node);
-    state[at + FAILS_N1] = unallocatedMemory(table, node) < state[at + RESERVED_MEMORY]! ? 1 : 0;
+    // As reported, and only if less is free: every later change asks whether as much is free, and of what is recorded.
+    state[at + FAILS_N1] = figures.free_memory_mib < state[at + RESERVED_MEMORY]! ? 1 : 0;
   }
 }
 

@@ -5,10 +5,10 @@
  * together; two copies, or two instances with one exclusion tag, should not share one. Desired locations: where an
  * instance would like its primary. Migration: a node's tags that the target of a live migration must accept.
  */
-import type { PlacementCluster } from './cluster.ts';
+import type { PlacementCluster, PlacementInstance } from './cluster.ts';
 
 export interface ClusterTags {
-  /** Of each instance: its exclusion tags, as numbers below `exclusion_names.length`. */
+  /** Of each instance, then of each that waits: its exclusion tags, as numbers below `exclusion_names.length`. */
   readonly exclusion: readonly (readonly number[])[];
   readonly exclusion_names: readonly string[];
   /** Of each node: its locations, as numbers below `location_count`. */
@@ -26,8 +26,16 @@ const desired_prefix = 'htools:desiredlocation:';
 const migration_prefix = 'htools:migration:';
 const allow_prefix = 'htools:allowmigration:';
 
-/** @param exclusion further prefixes of exclusion tags; with their colon. */
-export function readTags(cluster: PlacementCluster, exclusion: readonly string[] = []): ClusterTags {
+/**
+ * @param exclusion further prefixes of exclusion tags; with their colon.
+ * @param waiting instances that are on no node yet
+ */
+export function readTags(
+  cluster: PlacementCluster,
+  exclusion: readonly string[] = [],
+  waiting: readonly PlacementInstance[] = [],
+): ClusterTags {
+  const instances = waiting.length === 0 ? cluster.instances : [...cluster.instances, ...waiting];
   const exclusion_prefixes = [
     ...exclusion,
     ...after(cluster.tags, exclusion_prefix).filter((one) => one !== ''),
@@ -40,12 +48,12 @@ export function readTags(cluster: PlacementCluster, exclusion: readonly string[]
   );
   const location_count = places.names.length;
   return {
-    exclusion: cluster.instances.map(({ tags }) =>
+    exclusion: instances.map(({ tags }) =>
       startingWith(tags, exclusion_prefixes).map((tag) => excluded.of(tag)),
     ),
     exclusion_names: excluded.names,
     locations,
-    desired: cluster.instances.map(({ tags }) =>
+    desired: instances.map(({ tags }) =>
       distinct(startingWith(tags, desired_prefixes)).map((tag) => places.of(tag)),
     ),
     location_count,

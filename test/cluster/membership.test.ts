@@ -133,6 +133,39 @@ describe('membership', { timeout: 400_000 }, () => {
     await waitUntil(async () => (await statusOf(lab, 'n4'))?.in_cluster === false, 'n4 to be out again');
   });
 
+  test('a host that forgot its membership is let in anew under its name, not while it counts as up', async () => {
+    await cliOk(lab, 'n4', ['join', (await newToken(lab)).token]);
+    await sameState(lab, [...members, 'n4']);
+    const before = await rowOf(lab, 'n1', 'node', 'n4');
+    await cliOk(lab, 'n4', ['node', 'leave', '--force']);
+    await waitUntil(async () => (await statusOf(lab, 'n4'))?.in_cluster === false, 'n4 to be out');
+
+    const { token } = await newToken(lab);
+    const taken = await cli(lab, 'n4', ['join', token, '--name', 'n6']);
+    assert.match(taken.stderr, /this host is a member already, as node n4: skein join --name n4/);
+    const early = await cli(lab, 'n4', ['join', token]);
+    // On a slow machine it may be lost by now.
+    if (early.code !== 0) {
+      assert.match(
+        early.stderr,
+        /cluster lab refused: node n4 is not proven lost .*skein node remove n4\nTry: on a member: skein node list/,
+      );
+      await waitUntil(
+        async () => (await rowOf(lab, 'n1', 'node', 'n4')).health === 'lost',
+        'n4 to be taken for lost',
+      );
+      // No refusal used the token up.
+      await cliOk(lab, 'n4', ['join', token]);
+    }
+    const after = await rowOf(lab, 'n4', 'node', 'n4');
+    assert.ok(Number(after.member) > Number(before.member), `${after.member} after ${before.member}`);
+    assert.notEqual(after.uuid, before.uuid);
+    await sameState(lab, [...members, 'n4']);
+    await assertCommits(lab, 'n4');
+    await cliOk(lab, 'n1', ['node', 'remove', '-f', 'n4']);
+    await waitUntil(async () => (await statusOf(lab, 'n4'))?.in_cluster === false, 'n4 to be out again');
+  });
+
   test('a node that owns an instance is not removed; nothing changes', async () => {
     const refused = await cli(lab, 'n1', ['node', 'remove', '-f', 'n2']);
     assert.notEqual(refused.code, 0);

@@ -27,6 +27,7 @@ import { completePending } from '../../../src/node/recover-store.ts';
 import type { Knobs } from '../../kit/knobs.ts';
 import { begin_wall_s, type World } from '../world.ts';
 import type { SimProcess } from './sim-process.ts';
+import { type WaitingProposals, watchReplica } from './watched-replica.ts';
 
 /** And what agent.ts does with directories. */
 export interface AgentHost extends Host {
@@ -39,6 +40,8 @@ export interface AgentDeps {
   readonly ip: string;
   readonly knobs: Knobs;
   readonly proc: SimProcess;
+  /** Of the agent; no other host's, nor of another time. */
+  readonly life: string;
   wall_offset_ms(): number;
   connect(): Promise<KeeperClient>;
   host(env: Env): AgentHost;
@@ -64,6 +67,7 @@ export class SimAgent {
   #stood: MemberFile | null = null;
   readonly #recovery: RecoverApiDeps;
   readonly #superseded: (theirs: ClusterGeneration) => void;
+  #waiting: () => WaitingProposals = () => ({ count: 0, bytes: 0 });
   #up = false;
   #ids = 0;
   /** Clients of this life, told when it ends. */
@@ -79,6 +83,11 @@ export class SimAgent {
 
   get member(): Member | null {
     return this.#member;
+  }
+
+  /** Proposals to its replica that are not answered yet. */
+  get waiting_proposals(): WaitingProposals {
+    return this.#waiting();
   }
 
   /** It takes part in nothing: its cluster was recovered without it. */
@@ -123,14 +132,14 @@ export class SimAgent {
 
   found(params: unknown): Promise<void> {
     return this.#asClient(async () => {
-      await this.#begin(await found({ ...this.#parts(), host: this.#host }, params));
+      await this.#beginNew(await found({ ...this.#parts(), host: this.#host }, params));
     });
   }
 
   join(token: string): Promise<void> {
     return this.#asClient(async () => {
-      const deps = { ...this.#parts(), host: this.#host };
-      await this.#begin(await joinCluster(deps, parseJoining(deps, { token })));
+      const deps = { ...this.#parts(), host: this.#host, life: this.#deps.life };
+      await this.#beginNew(await joinCluster(deps, parseJoining(deps, { token })));
     });
   }
 
@@ -153,6 +162,17 @@ export class SimAgent {
     });
   }
 
+  /** As agent.ts: a membership that cannot begin is none, and this life is over. */
+  async #beginNew(file: MemberFile): Promise<void> {
+    try {
+      await this.#begin(file);
+    } catch (error) {
+      await removeMemberFile(this.#host.membership);
+      this.#env.after(100, () => this.#deps.exit(1));
+      throw error;
+    }
+  }
+
   async #begin(file: MemberFile): Promise<void> {
     const deps = this.#deps;
     const member = await startMember({
@@ -170,6 +190,7 @@ export class SimAgent {
       restart: () => this.#deps.exit(0),
     });
     this.#member = member;
+    this.#waiting = watchReplica(member.replica);
     this.#methods = new Map([...recoverMethods(this.#recovery), ...memberMethods(member)]);
     member.onApplied(() => deps.onApplied(member));
     deps.onApplied(member);
@@ -214,7 +235,7 @@ export class SimAgent {
       log_dir: '/var/log/skein',
       listen: [`/ip4/${this.#deps.ip}/tcp/1820`],
       timing: default_timing,
-      test_hooks: false,
+      test_hooks: true,
       master_ip_script: '',
       os_paths: [],
       fake_dir: '',

@@ -4,6 +4,7 @@
  * guests; a crash of the keeper takes agent and guests.
  */
 import type { Member } from '../../../src/node/member.ts';
+import type { MeshCore } from '../../../src/node/mesh/mesh-core.ts';
 import { meshGeneration } from '../../../src/node/mesh-generation.ts';
 import type { Env } from '../../../src/node/real-env.ts';
 import type { Knobs } from '../../kit/knobs.ts';
@@ -54,6 +55,7 @@ export class SimHost {
   #boots = 0;
   #frozen = false;
   #on_network = false;
+  #mesh: MeshCore | null = null;
   #lost = false;
   #slow_until_ms = 0;
 
@@ -113,6 +115,11 @@ export class SimHost {
     return this.#agent?.life.member ?? null;
   }
 
+  /** What its agent's mesh has not sent yet, for each peer that is up. */
+  get queued_bytes(): ReturnType<MeshCore['queuedBytes']> {
+    return this.#mesh?.queuedBytes() ?? [];
+  }
+
   powerOn(): void {
     if (this.#kernel !== null || this.#lost) return;
     this.#boots += 1;
@@ -135,6 +142,14 @@ export class SimHost {
     this.log_disk.powerCut(() =>
       this.#knobs.chance(0.5) ? Math.round(this.#knobs.random()) : this.#knobs.random(),
     );
+  }
+
+  /** Its power goes, and its data directory is empty when it is back, but for its key: not even its boots were counted. */
+  wipe(): void {
+    this.powerOff();
+    for (const store of [this.log_disk, this.image, this.journal, this.membership]) store.wipe();
+    this.#boots = 0;
+    this.#note('is wiped');
   }
 
   /** It burns down. */
@@ -274,6 +289,7 @@ export class SimHost {
       ip: this.ip,
       knobs: this.#knobs,
       proc,
+      life: `${this.name}-${this.#agents}`,
       wall_offset_ms: () => this.wall_offset_ms,
       connect: () => keeper.connect(proc),
       host: (env) => this.#hostOf(proc, env),
@@ -313,6 +329,7 @@ export class SimHost {
     this.#world.links.setFrozen(this.peer_id, false);
     if (this.#on_network) this.#world.links.network.kill(this.peer_id, { silent });
     this.#on_network = false;
+    this.#mesh = null;
   }
 
   /** The seam of src/node/host.ts, for one life of the agent. */
@@ -376,7 +393,8 @@ export class SimHost {
           env,
         });
         this.#on_network = true;
-        watchMesh(mesh, this.name, this.#world.watcher);
+        this.#mesh = mesh;
+        watchMesh(mesh, this.name, () => cluster?.own().generation ?? 0, this.#world.watcher);
         return mesh;
       },
     };

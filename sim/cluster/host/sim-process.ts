@@ -19,6 +19,8 @@ export class SimProcess {
   #stops = 0;
   #ended = false;
   #held: (() => void)[] = [];
+  /** Timers that were neither canceled nor came; `null` once they have. */
+  readonly #timers = new Set<{ fn: (() => void) | null }>();
 
   constructor(name: string, time: VirtualTime, clock: HostClock) {
     this.name = name;
@@ -40,15 +42,18 @@ export class SimProcess {
 
   /** A timer of this process: `delay_ms` on its host's clock. */
   after(delay_ms: number, fn: () => void): () => void {
-    let live: (() => void) | null = fn;
+    const timer: { fn: (() => void) | null } = { fn };
+    this.#timers.add(timer);
     const due = () => {
-      const call = live;
-      live = null;
+      const call = timer.fn;
+      timer.fn = null;
+      this.#timers.delete(timer);
       call?.();
     };
     const cancel = this.#time.after(delay_ms / this.#clock.rate, () => this.deliver(due));
     return () => {
-      live = null;
+      timer.fn = null;
+      this.#timers.delete(timer);
       cancel();
     };
   }
@@ -91,5 +96,8 @@ export class SimProcess {
   end(): void {
     this.#ended = true;
     this.#held = [];
+    // What they would have called holds all of an agent: a run with many restarts must not keep each of its lives.
+    for (const timer of this.#timers) timer.fn = null;
+    this.#timers.clear();
   }
 }

@@ -4,7 +4,7 @@ import type { LeaseGrant } from '../ha-types.ts';
 import {
   createNodeLease,
   leaseTransition,
-  nextStageAtMs,
+  nextHarmAtMs,
   no_node_lease,
   stageOf,
   startRefusal,
@@ -58,8 +58,8 @@ test('stages at 0.3, 0.65 and 1 L since the sending', () => {
   ]);
   assert.equal(stageOf(0, no_node_lease.lease), 'kill');
   assert.deepEqual(
-    [1000, 4000, 7500, 11_000].map((now) => nextStageAtMs(now, taken.lease)),
-    [4000, 7500, 11_000, null],
+    [1000, 4000, 7499, 7500, 11_000].map((now) => nextHarmAtMs(now, taken.lease)),
+    [7500, 7500, 7500, 11_000, null],
   );
 });
 

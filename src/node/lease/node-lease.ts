@@ -54,14 +54,12 @@ export function stageOf(now_ms: number, lease: LeaseState): LeaseStage {
   return since_ms >= suspect_at * lease.lease_ms ? 'suspect' : 'ok';
 }
 
-/** When the stage changes next if no grant comes; null: it does not. */
-export function nextStageAtMs(now_ms: number, lease: LeaseState): number | null {
-  const sent_at_ms = lease.deadline_ms - lease.lease_ms;
+/** When the next stage begins that asks for an act on guests, if no grant comes; null: none is ahead. */
+export function nextHarmAtMs(now_ms: number, lease: LeaseState): number | null {
   switch (stageOf(now_ms, lease)) {
     case 'ok':
-      return sent_at_ms + suspect_at * lease.lease_ms;
     case 'suspect':
-      return sent_at_ms + pause_at * lease.lease_ms;
+      return lease.deadline_ms - lease.lease_ms + pause_at * lease.lease_ms;
     case 'pause':
       return lease.deadline_ms;
     case 'kill':

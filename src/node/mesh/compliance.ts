@@ -429,6 +429,21 @@ export function testMeshCompliance(name: string, makeWorld: () => ComplianceWorl
       await until('they are connected', () => a.isUp(2) && b.isUp(1));
     });
 
+    it('answers a joiner that gets another number by asking, and lets it in under that', async () => {
+      const [a, b] = await pair();
+      a.serveJoin(
+        () => true,
+        async () => {
+          a.setPeers([peerOf(1, a), { ...peerOf(2, b), member: 3 }]);
+          return { member: 3 };
+        },
+      );
+      assert.deepEqual(await b.requestJoin(a.addresses, a.peer_id, {}, 5000), { member: 3 });
+      assert.ok(!a.isUp(2), 'what stood for the former number has ended');
+      b.setPeers([peerOf(1, a), { ...peerOf(2, b), member: 3 }]);
+      await until('they are connected', () => a.isUp(3) && b.isUp(1));
+    });
+
     it('gives a joiner nothing but the join protocol', async () => {
       const [a, b] = (await make(2)) as [Mesh, Mesh];
       a.serveJoin(

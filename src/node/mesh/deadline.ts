@@ -1,4 +1,7 @@
-/** An abort signal with a time limit on the clock handed in. Always cleared by whoever made it. */
+/**
+ * An abort signal with a time limit on the clock handed in. Always cleared by whoever made it. Reasons are texts here and in all
+ * of the mesh: an error of its own for each would be most of what a call that nobody waits for any more costs.
+ */
 import type { MeshEnv } from './carrier.ts';
 
 export interface Deadline {
@@ -10,13 +13,13 @@ export interface Deadline {
 
 export function deadlineSignal(env: MeshEnv, timeout_ms: number): Deadline {
   const controller = new AbortController();
-  const clear = env.after(timeout_ms, () => controller.abort());
+  const clear = env.after(timeout_ms, () => controller.abort('it took too long'));
   return {
     signal: controller.signal,
     clear,
     abort: () => {
       clear();
-      controller.abort();
+      controller.abort('given up');
     },
   };
 }

@@ -90,6 +90,11 @@ export class LinkSession {
     return this.#state;
   }
 
+  /** Bytes that wait to be sent, by stream. */
+  get queued_bytes(): { readonly raft: number; readonly rpc: number } {
+    return { raft: this.#raft_channel.queued_bytes, rpc: this.#rpc_channel.queued_bytes };
+  }
+
   get peer_generation(): number {
     return this.#peer_generation;
   }

@@ -3,7 +3,7 @@
  * exist only here, in the time that is handed in. Deterministic: it has no clock, timer or chance of its own.
  * Hosts are named by their peer ids.
  */
-import type { Mesh, MeshCluster } from '../mesh-types.ts';
+import type { MeshCluster } from '../mesh-types.ts';
 import {
   type Carrier,
   type CarrierConnection,
@@ -29,7 +29,7 @@ export interface MemoryMeshOptions {
 }
 
 export interface MemoryNetwork {
-  createMesh(options: MemoryMeshOptions): Mesh;
+  createMesh(options: MemoryMeshOptions): MeshCore;
   /** Holds back everything in that direction. Standing connections stay until somebody gives them up. */
   cut(a: string, b: string, direction: CutDirection): void;
   /** Undoes all cuts between the two; what was held back arrives. */
@@ -46,7 +46,8 @@ export interface MemoryNetwork {
 interface Host {
   readonly peer_id: string;
   readonly addresses: readonly string[];
-  readonly events: CarrierEvents;
+  /** Of a host that is dead: {@link nobody}, so that connections that others still have do not keep all of its life. */
+  events: CarrierEvents;
   readonly connections: Set<MemoryConnection>;
   /** `dead`: its kernel still refuses connections. `dark`: nothing answers. */
   state: 'alive' | 'dead' | 'dark';
@@ -72,20 +73,13 @@ class Network implements MemoryNetwork {
     this.#default_delay_ms = default_delay_ms;
   }
 
-  createMesh(options: MemoryMeshOptions): Mesh {
+  createMesh(options: MemoryMeshOptions): MeshCore {
     const { peer_id } = options;
     if (this.#hosts.get(peer_id)?.state === 'alive') throw new Error(`a host ${peer_id} is alive already`);
     const core = new MeshCore({ ...options, env: options.env ?? this.#env });
     const addresses = options.addresses ?? [`/memory/${peer_id}`];
     const host: Host = { peer_id, addresses, events: core, connections: new Set(), state: 'alive' };
-    const former = this.#hosts.get(peer_id);
-    this.#hosts.set(peer_id, host);
-    for (const address of former?.addresses ?? []) {
-      const left = this.#listening.get(address)!.filter((one) => one !== former);
-      this.#listening.set(address, left);
-    }
-    for (const address of addresses)
-      this.#listening.set(address, [...(this.#listening.get(address) ?? []), host]);
+    this.#listen(host);
     const carrier: Carrier = {
       peer_id,
       addresses,
@@ -101,6 +95,22 @@ class Network implements MemoryNetwork {
     };
     core.start(carrier);
     return core;
+  }
+
+  /**
+   * In the place of the host's former life. Apart from `createMesh`: its closures live as long as the mesh does, and would
+   * hold the former life, which holds the one before.
+   */
+  #listen(host: Host): void {
+    const { peer_id, addresses } = host;
+    const former = this.#hosts.get(peer_id);
+    this.#hosts.set(peer_id, host);
+    for (const address of former?.addresses ?? []) {
+      const left = this.#listening.get(address)!.filter((one) => one !== former);
+      this.#listening.set(address, left);
+    }
+    for (const address of addresses)
+      this.#listening.set(address, [...(this.#listening.get(address) ?? []), host]);
   }
 
   cut(a: string, b: string, direction: CutDirection): void {
@@ -130,6 +140,7 @@ class Network implements MemoryNetwork {
       if (options.silent) connection.vanish('killed');
       else connection.abort('killed');
     }
+    host.events = nobody;
   }
 
   connections(a: string, b: string): number {
@@ -231,6 +242,8 @@ class Network implements MemoryNetwork {
     for (const pipe of this.#pipes.get(key) ?? []) pipe.healed();
   }
 }
+
+const nobody: CarrierEvents = { admit: () => false, inbound: () => undefined, stream: () => undefined };
 
 function pairKey(from: string, to: string): string {
   return `${from} ${to}`;

@@ -1,9 +1,10 @@
 /** The mesh in virtual time: silence, redialling, own pauses, cuts in one direction. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Mesh } from '../mesh-types.ts';
 import type { MeshEnv } from './carrier.ts';
+import { mesh_limits } from './limits.ts';
 import { createMemoryNetwork, type MemoryNetwork } from './memory-mesh.ts';
+import type { MeshCore } from './mesh-core.ts';
 import { peerOf } from './test-env.ts';
 
 /** Timers in order of time, then of making; between them all promises settle. */
@@ -53,8 +54,8 @@ class VirtualTime {
 interface Pair {
   readonly time: VirtualTime;
   readonly network: MemoryNetwork;
-  readonly a: Mesh;
-  readonly b: Mesh;
+  readonly a: MeshCore;
+  readonly b: MeshCore;
   readonly events: string[];
 }
 
@@ -105,6 +106,26 @@ describe('mesh in virtual time', () => {
       assert.ok(time.now_ms - healed_ms <= 6000);
     });
   }
+
+  it('says what waits to be sent while a path is cut: never more than its bound', async () => {
+    const { time, network, a } = await makePair();
+    const frame = new Uint8Array(1024 * 1024);
+    network.cut('a', 'b', 'a-to-b');
+    for (let sent = 0; sent < 3; sent += 1) a.raft.send(2, frame);
+    a.call(2, 'none', { text: 'x'.repeat(300_000) }, { timeout_ms: 60_000 }).catch(() => undefined);
+    a.call(2, 'none', { text: 'x'.repeat(400_000) }, { timeout_ms: 60_000 }).catch(() => undefined);
+    await time.run(100);
+    // The first of each stream is on its way already.
+    const [queued] = a.queuedBytes();
+    assert.equal(queued?.member, 2);
+    assert.ok(queued.raft >= 2 * frame.byteLength && queued.raft < 3 * frame.byteLength, `${queued.raft}`);
+    assert.ok(queued.rpc >= 400_000 && queued.rpc < 700_000, `${queued.rpc}`);
+    for (let sent = 0; sent < 20; sent += 1) a.raft.send(2, frame);
+    assert.ok(a.queuedBytes()[0]!.raft <= mesh_limits.raft_queue_bytes);
+    network.heal('a', 'b');
+    await time.run(1000);
+    assert.deepEqual(a.queuedBytes(), [{ member: 2, raft: 0, rpc: 0 }]);
+  });
 
   it('delivers after a short cut what it held back, once that very pair is healed', async () => {
     const { time, network, a, b, events } = await makePair();

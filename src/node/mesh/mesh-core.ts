@@ -105,12 +105,14 @@ export class MeshCore implements Mesh, CarrierEvents {
     if (own !== undefined) this.#self_member = own.member;
     wanted.delete(this.#self_member);
     this.#peers = peers;
+    const wanted_ids = new Set(peers.map((peer) => peer.peer_id));
     for (const [member, link] of this.#links) {
       if (wanted.get(member)?.peer_id === link.peer_id) continue;
       this.#links.delete(member);
       this.#by_peer.delete(link.peer_id);
       link.close('no longer a member');
-      this.#carrier.disconnect(link.peer_id, 'no longer a member');
+      // A peer that is let in anew is a member under another number from now on, and waits to be told so.
+      if (!wanted_ids.has(link.peer_id)) this.#carrier.disconnect(link.peer_id, 'no longer a member');
     }
     for (const peer of wanted.values()) {
       const present = this.#links.get(peer.member);
@@ -132,6 +134,13 @@ export class MeshCore implements Mesh, CarrierEvents {
       this.#links.set(peer.member, link);
       this.#by_peer.set(peer.peer_id, link);
     }
+  }
+
+  /** Bytes that wait to be sent to each member that is up, by stream: for whoever watches over bounds. */
+  queuedBytes(): readonly { readonly member: number; readonly raft: number; readonly rpc: number }[] {
+    return [...this.#links.values()].flatMap(({ member, session }) =>
+      session === null ? [] : [{ member, ...session.queued_bytes }],
+    );
   }
 
   isUp(member: number): boolean {

@@ -63,13 +63,13 @@ export class RpcServe {
   }
 
   onCancel(id: number): void {
-    this.#running.get(id)?.abort();
+    this.#running.get(id)?.abort('canceled by the caller');
   }
 
   /** The caller is gone: handlers are told, their answers dropped. */
   end(): void {
     this.#ended = true;
-    for (const controller of [...this.#running.values()]) controller.abort();
+    for (const controller of [...this.#running.values()]) controller.abort('the caller is gone');
   }
 
   async #run(

@@ -1,0 +1,400 @@
+/**
+ * Could every instance be restarted at once if any one node died? (Ganeti's global N+1, `FailN1`.)
+ *
+ * Those with a copy start on their secondary; those whose disks every node reaches start where the group's score is then
+ * least, one after the other; the others are made anew, the largest first. Only hard limits count. Nodes are judged one
+ * by one, each against the cluster as it is.
+ *
+ * {@link survives} plays this through. {@link staysRedundant} asks it only where simple sums cannot tell: as long as
+ * there are at least as many places of the largest size as there are instances to restart, no order of placing them can
+ * fail, whatever the scores are.
+ */
+import {
+  allowedOn,
+  MADE_ANEW,
+  moveIn,
+  moveOutNewest,
+  type Resident,
+  type Residents,
+  STARTS_ANYWHERE,
+  TAKES_OVER,
+} from './residents.ts';
+import { currentScore, enter, leave, openScore, type RunningScore } from './score.ts';
+import {
+  addPrimary,
+  addSecondary,
+  commonLocations,
+  type Demand,
+  FITS,
+  FREE_DISK,
+  mark,
+  mayMigrate,
+  primaryFailure,
+  removePrimary,
+  removeSecondary,
+  STRIDE,
+  secondaryFailure,
+  type Table,
+  unallocatedMemory,
+  undoTo,
+} from './table.ts';
+
+export interface Redundancy {
+  readonly table: Table;
+  readonly residents: Residents;
+  /** All that take part, by index, ascending. */
+  readonly nodes: readonly number[];
+  /** Those that may die. */
+  readonly judged: readonly number[];
+  /** Of each group: those of `nodes` that are in it. */
+  readonly group_nodes: readonly (readonly number[])[];
+  readonly any_exclusive: boolean;
+}
+
+export interface RedundancyOptions {
+  /** Nodes that are offline already are not judged. */
+  readonly skip_offline?: boolean;
+  /** Groups that are not judged, by index. */
+  readonly ignored_groups?: ReadonlySet<number>;
+}
+
+export function openRedundancy(
+  table: Table,
+  residents: Residents,
+  nodes: readonly number[],
+  options: RedundancyOptions = {},
+): Redundancy {
+  const group_nodes: number[][] = table.cluster.groups.map(() => []);
+  for (const node of nodes) group_nodes[groupOf(table, node)]!.push(node);
+  return {
+    table,
+    residents,
+    nodes,
+    judged: nodes.filter(
+      (node) =>
+        !(options.skip_offline === true && table.offline[node] === 1) &&
+        !(options.ignored_groups?.has(groupOf(table, node)) ?? false),
+    ),
+    group_nodes,
+    any_exclusive: nodes.some((node) => table.exclusive[node] === 1),
+  };
+}
+
+function groupOf(table: Table, node: number): number {
+  return table.cluster.nodes[node]!.group;
+}
+
+export function isRedundant(redundancy: Redundancy): boolean {
+  return redundancy.judged.every((node) => certainlySurvives(redundancy, node) || survives(redundancy, node));
+}
+
+/** Could all primaries of a node be restarted without it? Changes nothing. */
+export function survives(redundancy: Redundancy, node: number): boolean {
+  const here = redundancy.residents.on[node]!;
+  if (here.length === 0) return true;
+  const start = mark(redundancy.table);
+  const survived =
+    takeOvers(redundancy, node, here) && restarts(redundancy, node, here) && newOnes(redundancy, node, here);
+  undoTo(redundancy.table, start);
+  return survived;
+}
+
+/** Those with a copy, on their secondaries. */
+function takeOvers({ table }: Redundancy, node: number, here: readonly Resident[]): boolean {
+  for (const { demand, rescue, secondary } of here) {
+    if (rescue !== TAKES_OVER) continue;
+    if (!mayMigrate(table, node, secondary)) return false;
+    const common = commonLocations(table, node, secondary);
+    removePrimary(table, node, demand, common);
+    removeSecondary(table, secondary, demand, node);
+    if (primaryFailure(table, secondary, demand, true) !== FITS) return false;
+    addPrimary(table, secondary, demand, common);
+    const offline = table.offline[node] === 1;
+    if (secondaryFailure(table, node, demand, secondary, true, offline) !== FITS) return false;
+    addSecondary(table, node, demand, secondary);
+  }
+  return true;
+}
+
+/** Those that start anywhere, the newest first, each where it leaves the group with the least score. */
+function restarts({ table, group_nodes }: Redundancy, node: number, here: readonly Resident[]): boolean {
+  if (!here.some(({ rescue }) => rescue === STARTS_ANYWHERE)) return true;
+  const group = group_nodes[groupOf(table, node)]!;
+  const score = openScore(table, group);
+  const targets = group.filter((other) => other !== node && mayMigrate(table, node, other));
+  for (let at = here.length - 1; at >= 0; at--) {
+    const { demand, rescue } = here[at]!;
+    if (rescue !== STARTS_ANYWHERE) continue;
+    leave(score, table, node);
+    removePrimary(table, node, demand, 0);
+    enter(score, table, node);
+    if (!startOnBest(table, score, targets, demand)) return false;
+  }
+  return true;
+}
+
+/** Those that are made anew, the largest first. The old ones stay where they are. */
+function newOnes(
+  { table, nodes, group_nodes }: Redundancy,
+  node: number,
+  here: readonly Resident[],
+): boolean {
+  const made_anew = here
+    .filter(({ rescue }) => rescue === MADE_ANEW)
+    .reverse()
+    .sort((a, b) => b.demand.memory - a.demand.memory);
+  if (made_anew.length === 0) return true;
+  const score = openScore(table, nodes);
+  const others = group_nodes[groupOf(table, node)]!.filter((other) => other !== node);
+  for (const { demand, instance } of made_anew) {
+    const targets = others.filter((other) => allowedOn(table, other, instance));
+    if (!startOnBest(table, score, targets, demand)) return false;
+  }
+  return true;
+}
+
+/** Of equally good nodes the last. */
+function startOnBest(table: Table, score: RunningScore, targets: readonly number[], demand: Demand): boolean {
+  let best = -1;
+  let least = Number.POSITIVE_INFINITY;
+  for (const target of targets) {
+    if (primaryFailure(table, target, demand, true) !== FITS) continue;
+    const start = mark(table);
+    leave(score, table, target);
+    addPrimary(table, target, demand, 0);
+    enter(score, table, target);
+    const value = currentScore(score);
+    leave(score, table, target);
+    undoTo(table, start);
+    enter(score, table, target);
+    // Not a number where a node has none of something; the first one will do then.
+    if (best === -1 || value <= least) {
+      best = target;
+      least = value;
+    }
+  }
+  if (best === -1) return false;
+  leave(score, table, best);
+  addPrimary(table, best, demand, 0);
+  enter(score, table, best);
+  return true;
+}
+
+/** Instances of a node that have to go elsewhere, other than to their secondaries. */
+interface Homeless {
+  readonly count: number;
+  readonly memory: number;
+  /** Of the largest that needs disk where it goes; -1: none does. */
+  readonly disk: number;
+  /** One of them is not allowed anywhere by the policy of the group. */
+  readonly refused: boolean;
+  /** Tags say where those that start anywhere may go. */
+  readonly bound: boolean;
+}
+
+function homelessOf(redundancy: Redundancy, node: number, extra: Resident | null): Homeless {
+  const { table, residents, group_nodes } = redundancy;
+  let count = 0;
+  let memory = 0;
+  let disk = -1;
+  let refused = false;
+  let bound = false;
+  const add = (resident: Resident): void => {
+    const { rescue, demand } = resident;
+    if (rescue === TAKES_OVER) return;
+    count += 1;
+    if (demand.uses_memory) memory = Math.max(memory, demand.memory);
+    if (rescue === STARTS_ANYWHERE) {
+      bound ||= table.tags.migration !== null;
+      return;
+    }
+    if (demand.local) disk = Math.max(disk, demand.disk);
+    const other = group_nodes[groupOf(table, node)]!.find((one) => one !== node);
+    refused ||= other === undefined || !allowedOn(table, other, resident.instance);
+  };
+  for (const resident of residents.on[node]!) add(resident);
+  if (extra !== null) add(extra);
+  return { count, memory, disk, refused, bound };
+}
+
+/** Places of the largest size on a node, once it has taken over what it has copies of. */
+function placesOn(
+  table: Table,
+  homeless: Homeless,
+  dead: number,
+  node: number,
+  unallocated: number,
+  free_disk: number,
+): number {
+  if (homeless.bound && !mayMigrate(table, dead, node)) return 0;
+  const by_memory = places(unallocated, homeless.memory);
+  return homeless.disk < 0 ? by_memory : Math.min(by_memory, places(free_disk, homeless.disk));
+}
+
+/** How many of a size fit so that something is left. More than enough if they take nothing. */
+function places(free: number, size: number): number {
+  if (free <= 0) return 0;
+  return size === 0 ? 1e9 : Math.ceil(free / size) - 1;
+}
+
+/** Where this is false, {@link survives} has to tell. */
+function certainlySurvives(redundancy: Redundancy, node: number): boolean {
+  const { table, residents, group_nodes, any_exclusive } = redundancy;
+  if (any_exclusive) return false;
+  if (!copiesSurvive(table, residents, node)) return false;
+  const homeless = homelessOf(redundancy, node, null);
+  if (homeless.count === 0) return true;
+  if (homeless.refused) return false;
+  let count = 0;
+  for (const other of group_nodes[groupOf(table, node)]!) {
+    if (other !== node) count += placesNow(table, residents, homeless, node, other);
+    if (count >= homeless.count) return true;
+  }
+  return false;
+}
+
+function placesNow(
+  table: Table,
+  residents: Residents,
+  homeless: Homeless,
+  dead: number,
+  node: number,
+): number {
+  const needed = residents.take_over_memory[dead * table.node_count + node]!;
+  const unallocated = unallocatedMemory(table, node) - needed;
+  return placesOn(table, homeless, dead, node, unallocated, table.state[node * STRIDE + FREE_DISK]!);
+}
+
+/** All that have a copy can start on it. For nodes without exclusive storage. */
+function copiesSurvive(table: Table, residents: Residents, node: number): boolean {
+  const { node_count } = table;
+  const row = node * node_count;
+  let any = false;
+  for (let other = 0; other < node_count; other++) {
+    if (residents.take_overs[row + other]! === 0) continue;
+    any = true;
+    if (unallocatedMemory(table, other) - residents.take_over_memory[row + other]! <= 0) return false;
+    if (table.state[other * STRIDE + FREE_DISK]! <= 0 || !mayMigrate(table, node, other)) return false;
+  }
+  return !any || table.offline[node] === 1 || table.state[node * STRIDE + FREE_DISK]! > 0;
+}
+
+/** What is known of each judged node before anything is added. */
+export interface Outlook {
+  readonly redundancy: Redundancy;
+  /** Some node is lost already; whatever is added cannot help. */
+  readonly hopeless: boolean;
+  /** Of each node: the most memory that it may have to take over from one judged node; -1: it has no copies. */
+  readonly most_taken_over: Float64Array;
+  /** Judged nodes with homeless instances, and how many places the others have for those. */
+  readonly homeless: readonly (Homeless & { readonly node: number; readonly places: number })[];
+}
+
+export function openOutlook(redundancy: Redundancy): Outlook {
+  const { table, residents, judged, group_nodes } = redundancy;
+  const { node_count } = table;
+  const most_taken_over = new Float64Array(node_count).fill(-1);
+  for (const node of judged) {
+    for (let other = 0; other < node_count; other++) {
+      const at = node * node_count + other;
+      if (residents.take_overs[at]! === 0) continue;
+      most_taken_over[other] = Math.max(most_taken_over[other]!, residents.take_over_memory[at]!);
+    }
+  }
+  const homeless = judged.flatMap((node) => {
+    const own = homelessOf(redundancy, node, null);
+    if (own.count === 0) return [];
+    let sum = 0;
+    for (const other of group_nodes[groupOf(table, node)]!) {
+      if (other !== node) sum += placesNow(table, residents, own, node, other);
+    }
+    return [{ ...own, node, places: sum }];
+  });
+  return { redundancy, hopeless: !isRedundant(redundancy), most_taken_over, homeless };
+}
+
+/** Is the cluster redundant once `added` is on `primary` (and its copy on its secondary)? Changes nothing. */
+export function staysRedundant(outlook: Outlook, added: Resident, primary: number): boolean {
+  const { redundancy, hopeless } = outlook;
+  if (hopeless) return false;
+  if (added.demand.forthcoming) return true;
+  if (redundancy.any_exclusive) return playedThrough(outlook, added, primary, redundancy.judged);
+  if (!copiesStaySafe(outlook, added, primary)) return false;
+  const doubtful = doubtfulNodes(outlook, added, primary);
+  return doubtful.length === 0 || playedThrough(outlook, added, primary, doubtful);
+}
+
+function copiesStaySafe(outlook: Outlook, added: Resident, primary: number): boolean {
+  const { table, residents, judged } = outlook.redundancy;
+  const { demand, secondary } = added;
+  const memory = demand.uses_memory ? demand.memory : 0;
+  const disk = demand.local ? demand.disk : 0;
+  if (outlook.most_taken_over[primary]! >= 0) {
+    if (unallocatedMemory(table, primary) - memory - outlook.most_taken_over[primary]! <= 0) return false;
+    if (table.state[primary * STRIDE + FREE_DISK]! - disk <= 0) return false;
+  }
+  if (added.rescue !== TAKES_OVER || !judged.includes(primary)) return true;
+  if (!mayMigrate(table, primary, secondary)) return false;
+  const needed = residents.take_over_memory[primary * table.node_count + secondary]! + memory;
+  return (
+    unallocatedMemory(table, secondary) - needed > 0 &&
+    table.state[secondary * STRIDE + FREE_DISK]! - disk > 0 &&
+    table.state[primary * STRIDE + FREE_DISK]! - disk > 0
+  );
+}
+
+/** Nodes of which the sums do not say whether they still survive. */
+function doubtfulNodes(outlook: Outlook, added: Resident, primary: number): readonly number[] {
+  const { table, residents, judged, group_nodes } = outlook.redundancy;
+  const { demand, secondary } = added;
+  const group = groupOf(table, primary);
+  const memory = demand.uses_memory ? demand.memory : 0;
+  const disk = demand.local ? demand.disk : 0;
+  const doubtful: number[] = [];
+  const placesAfter = (homeless: Homeless, dead: number, node: number): number => {
+    const taken_over =
+      residents.take_over_memory[dead * table.node_count + node]! +
+      (dead === primary && node === secondary ? memory : 0);
+    const unallocated = unallocatedMemory(table, node) - taken_over - (node === primary ? memory : 0);
+    const taken_disk = node === primary || node === secondary ? disk : 0;
+    const free_disk = table.state[node * STRIDE + FREE_DISK]! - taken_disk;
+    return placesOn(table, homeless, dead, node, unallocated, free_disk);
+  };
+  for (const homeless of outlook.homeless) {
+    const { node } = homeless;
+    if (node === primary || groupOf(table, node) !== group) continue;
+    let left = homeless.places;
+    left += placesAfter(homeless, node, primary) - placesNow(table, residents, homeless, node, primary);
+    if (secondary >= 0 && secondary !== node && groupOf(table, secondary) === group) {
+      left += placesAfter(homeless, node, secondary) - placesNow(table, residents, homeless, node, secondary);
+    }
+    if (homeless.refused || left < homeless.count) doubtful.push(node);
+  }
+  if (judged.includes(primary)) {
+    const own = homelessOf(outlook.redundancy, primary, added);
+    let sum = 0;
+    if (own.count > 0) {
+      for (const other of group_nodes[group]!) if (other !== primary) sum += placesAfter(own, primary, other);
+    }
+    if (own.refused || sum < own.count) doubtful.push(primary);
+  }
+  return doubtful;
+}
+
+function playedThrough(
+  outlook: Outlook,
+  added: Resident,
+  primary: number,
+  nodes: readonly number[],
+): boolean {
+  const { redundancy } = outlook;
+  const { table, residents } = redundancy;
+  const start = mark(table);
+  addPrimary(table, primary, added.demand, commonLocations(table, primary, added.secondary));
+  if (added.secondary >= 0) addSecondary(table, added.secondary, added.demand, primary);
+  moveIn(residents, primary, added);
+  const survived = nodes.every((node) => survives(redundancy, node));
+  moveOutNewest(residents, primary, added);
+  undoTo(table, start);
+  return survived;
+}
