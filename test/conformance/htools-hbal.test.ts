@@ -7,6 +7,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { type ClusterRequest, generateCluster } from '../../bench/placement/generate.ts';
+import { planCost } from '../../bench/placement/plan-cost.ts';
+import { unbalancedRequests } from '../../bench/placement/unbalanced.ts';
 import { hbal } from '../../cli/htools/hbal.ts';
 import { hcheck } from '../../cli/htools/hcheck.ts';
 import { hinfo } from '../../cli/htools/hinfo.ts';
@@ -104,6 +106,21 @@ test('generated clusters of every kind: the same moves, the same tables', async 
       '--print-instances',
     ]);
     await compare('hcheck', ['-t', file, '-l', '3']);
+  }
+});
+
+test('small clusters of every kind, balanced to the end: no worse a score, and no more that is sent', async (t) => {
+  if (no_peer !== false) return t.skip(no_peer);
+  const file = join(scratchFolder(t), 'cluster.data');
+  for (const request of unbalancedRequests(6, 36)) {
+    const cluster = generateCluster(request);
+    writeFileSync(file, formatTextCluster(cluster));
+    const args = ['-v', '-t', file];
+    const peer = planCost(runPeer('hbal', args).out, cluster);
+    const ours = planCost((await runHtool(hbal, args, (path) => readFileSync(path, 'utf8'))).out, cluster);
+    assert.ok(ours.final_score <= peer.final_score, JSON.stringify({ request, ours, peer }));
+    assert.ok(ours.moved_mib <= peer.moved_mib, JSON.stringify({ request, ours, peer }));
+    assert.ok(peer.moves > 0, `nothing to do in ${JSON.stringify(request)}`);
   }
 });
 
