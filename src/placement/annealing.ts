@@ -34,6 +34,8 @@ export interface AnnealingOptions {
   readonly progress: () => number;
   /** Numbers in 0 … 1. */
   readonly random: () => number;
+  /** Given: only moves that lower the score are made, and each is handed over, in its order. */
+  readonly descend?: (move: Move) => void;
 }
 
 /** Where each instance was in the best state, by index. */
@@ -48,8 +50,11 @@ const looks_between_sums = 64;
 /** How warm it is at first, as a share of what a move in the wrong direction costs, and at the end as a share of that. */
 const first_warmth = 0.6;
 const last_warmth = 0.01;
-/** How often it is warmed up again, from the best state so far. */
+/** How often it is warmed up. */
 const rounds = 4;
+
+/** Less is rounding. */
+const least_descent = 1e-6;
 
 /** @param nodes of one group, ascending */
 export function anneal(table: Table, nodes: readonly number[], options: AnnealingOptions): Placement {
@@ -72,7 +77,8 @@ export function anneal(table: Table, nodes: readonly number[], options: Annealin
   let best_score = run.current;
   let best_is_now = false;
   if (instances.length === 0 || online.length < 2) return best;
-  const warmest = first_warmth * usualLoss(run);
+  const cold = options.descend !== undefined;
+  const warmest = cold ? 0 : first_warmth * usualLoss(run);
   for (let looks = 1; ; looks++) {
     const done = progress();
     if (done >= 1) break;
@@ -80,7 +86,7 @@ export function anneal(table: Table, nodes: readonly number[], options: Annealin
     for (let drawn = 0; drawn < moves_between_looks; drawn++) {
       const change = tryRandomMove(run);
       if (change === null) continue;
-      const kept = change <= 0 || random() < Math.exp(-change / warmth);
+      const kept = cold ? change < -least_descent : change <= 0 || random() < Math.exp(-change / warmth);
       if (!kept) {
         takeBack(run);
         continue;
@@ -94,6 +100,7 @@ export function anneal(table: Table, nodes: readonly number[], options: Annealin
       run.current += change;
       run.away += run.away_change;
       forget(table);
+      if (cold) for (const move of run.drawn) options.descend?.(move);
       if (run.current < best_score - 1e-9) {
         best_score = run.current;
         best_is_now = true;
