@@ -15,6 +15,7 @@ import {
   applyJobArchive,
   applyJobCancel,
   applyJobEnd,
+  applyJobHold,
   applyJobPriority,
   applyJobStart,
   applyJobSubmit,
@@ -103,6 +104,8 @@ function dispatch(
       return applyJobStart(draft, command);
     case 'job-cancel':
       return applyJobCancel(draft, command);
+    case 'job-hold':
+      return applyJobHold(draft, command);
     case 'job-priority':
       return applyJobPriority(draft, command);
     case 'op-start':

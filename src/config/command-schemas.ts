@@ -192,6 +192,12 @@ const schemas: { readonly [T in Command['type']]: z.ZodType<Extract<Command, { t
     job: is.jobId,
     priority: is.priority,
   }),
+  'job-hold': z.strictObject({
+    type: z.literal('job-hold'),
+    ...at,
+    job: is.jobId,
+    why: z.nullable(is.text),
+  }),
   'op-start': z.strictObject({ type: z.literal('op-start'), ...at, ...opAt, version: is.ordinal }),
   'op-log': z.strictObject({ type: z.literal('op-log'), ...at, ...opAt, kind: is.name, text: is.anything }),
   'op-end': z.strictObject({

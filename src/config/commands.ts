@@ -190,6 +190,8 @@ export type Command =
     }
   | { readonly type: 'job-cancel'; readonly time: number; readonly job: number }
   | { readonly type: 'job-priority'; readonly time: number; readonly job: number; readonly priority: number }
+  /** Has a job wait at its next place to wait, and says why; null: lets it go on. Only some ops have such places. */
+  | { readonly type: 'job-hold'; readonly time: number; readonly job: number; readonly why: string | null }
   | {
       readonly type: 'op-start';
       readonly time: number;

@@ -209,6 +209,8 @@ export interface Job {
   /** What it holds while it runs; a new leader takes these again before anything else is granted. */
   readonly locks: readonly LockRequest[];
   readonly cancel_requested: boolean;
+  /** Why it waits, or will at its next place to wait, until somebody lets it go on. Absent: it does not. */
+  readonly hold?: string;
   readonly received_timestamp: number;
   readonly start_timestamp: number | null;
   readonly end_timestamp: number | null;

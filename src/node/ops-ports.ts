@@ -154,6 +154,10 @@ export function createOpsPorts(deps: OpsPortsDeps): OpsPorts {
       // Before its removal is recorded: from then on the mesh does not reach it, and a later leader has no reason to try.
       await deps.memberRemoved(member);
     },
+    voters() {
+      const { voters, voters_outgoing } = replica.status().configuration;
+      return [...new Set([...voters, ...voters_outgoing])];
+    },
     now_ms: env.now_ms,
     wall_s: env.wall_s,
     after: env.after,

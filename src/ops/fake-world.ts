@@ -10,6 +10,7 @@ import { default_ha } from '../config/defaults.ts';
 import { jobKey, stepKey } from '../config/keys.ts';
 import type { Cluster, Evidence, Job, Node, NodeGroup, OpInput } from '../config/model.ts';
 import { createState } from '../config/state.ts';
+import { pretendedPlan } from './maintenance/pretended-plan.ts';
 import { type LiveNode, NodeCallError, type OpsPorts, type StepKey, type VerbName } from './types.ts';
 
 /** What happens to one proposal: applied and answered; lost; applied but the answer lost; as if in another's term. */
@@ -39,6 +40,8 @@ export interface FakeWorld {
   readonly removed_members: readonly number[];
   readonly evidence: Map<string, Evidence>;
   readonly silent: Set<string>;
+  /** Nodes that do not come back from a reboot. */
+  readonly stuck: Set<string>;
   /** Ports of one engine; `dead` ones answer nothing any more. */
   ports(hooks?: Hooks): OpsPorts;
   apply(command: Command): unknown;
@@ -76,6 +79,7 @@ export function createFakeWorld(node_count = 3): FakeWorld {
   const removed_members: number[] = [];
   const evidence = new Map<string, Evidence>();
   const silent = new Set<string>();
+  const stuck = new Set<string>();
   const handlers: (() => void)[] = [];
   let timers: { at_ms: number; fn: () => void }[] = [];
   let now_ms = 0;
@@ -158,6 +162,21 @@ export function createFakeWorld(node_count = 3): FakeWorld {
           hypervisors: { fake: { available: true, reason: '' } },
           free_mib: { memory: 4096 },
         }; // prettier-ignore
+      case 'node.reboot':
+      case 'node.power-cycle': {
+        const target = state.get('nodes', verb === 'node.reboot' ? uuid : String(args.node))!;
+        if (target.boot > Number(args.boot)) return { rebooted: true, cycled: false };
+        nodeOf(target.uuid).guests.clear();
+        const time = 1_000_000 + now_ms / 1000;
+        if (!stuck.has(target.uuid)) {
+          const boot = target.boot + 1;
+          timers.push({
+            at_ms: now_ms + 5_000,
+            fn: () => apply({ type: 'node-boot', time, uuid: target.uuid, boot }),
+          });
+        }
+        return { rebooted: false, cycled: true };
+      }
       case 'os.create':
       case 'instance.reset':
       case 'test.delay':
@@ -171,7 +190,7 @@ export function createFakeWorld(node_count = 3): FakeWorld {
     const node = nodes.get(uuid);
     if (!node || silent.has(uuid) || evidence.has(uuid)) return undefined;
     return {
-      boot: 1,
+      boot: state.get('nodes', uuid)?.boot ?? 1,
       total_memory_mib: 8192,
       free_memory_mib: 4096,
       cpus: 4,
@@ -237,6 +256,8 @@ export function createFakeWorld(node_count = 3): FakeWorld {
         if (!removed_members.includes(member)) removed_members.push(member);
         return Promise.resolve();
       },
+      planReboots: (request) => Promise.resolve(pretendedPlan(state, request)),
+      voters: () => state.list('nodes').map((node) => node.member),
       now_ms: () => now_ms,
       wall_s: () => 1_000_000 + now_ms / 1000,
       after(delay_ms, fn) {
@@ -352,6 +373,7 @@ export function createFakeWorld(node_count = 3): FakeWorld {
     removed_members,
     evidence,
     silent,
+    stuck,
     ports,
     apply,
     submit(...jobs) {

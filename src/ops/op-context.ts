@@ -269,6 +269,8 @@ export function createOpRun(session: Session, job: number, op: number, recorded:
       evidence: (node) => ports.evidence(node),
       barLease: (node) => session.barLease(node),
       removeMember: (member) => session.wait(ports.removeMember(member)),
+      voters: () => ports.voters(),
+      planReboots: (request) => session.wait(ports.planReboots(request)),
     },
     step: (name, node, verb, args, options = {}) => {
       const asked = begin(name, node, verb, args, options.undo ?? null);

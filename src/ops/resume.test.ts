@@ -201,6 +201,22 @@ const scenarios: readonly Scenario[] = [
     check: (w) => assert.deepEqual(w.job(1).ops[0]!.result, []),
   },
   {
+    name: 'maintenance of a node',
+    op: { OP_ID: 'OP_MAINTENANCE_RUN', nodes: ['n1'] },
+    prepare: (w) => {
+      w.addInstance('web', { template: 'sharedfile' });
+      w.addInstance('db', { template: 'file' });
+    },
+    check: (w) => {
+      const { boot, drained } = w.state.get('nodes', node_uuid(1))!;
+      assert.deepEqual([boot, drained], [2, false]);
+      assert.deepEqual(
+        [...w.nodes].map(([, node]) => [...node.guests.keys()].sort()),
+        [['db', 'web'], [], []],
+      );
+    },
+  },
+  {
     name: 'delay',
     op: { OP_ID: 'OP_TEST_DELAY', duration: 0.1, on_nodes: ['n1', 'n2'], repeat: 2 },
     check: (w) => assert.equal(new Set(w.calls.map((call) => JSON.stringify(call.key))).size, 4),

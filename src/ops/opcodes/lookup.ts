@@ -40,6 +40,36 @@ export function needNode(state: StateView, ref: string): Node {
   return node;
 }
 
+/**
+ * uuids of the nodes that a maintenance is for: those named, or all of a group, or all; marked offline ones only if
+ * named. @throws OpError for a node or group that is not there
+ */
+export function nodesToReboot(
+  state: StateView,
+  refs: readonly string[],
+  group_ref: string | null,
+): readonly string[] {
+  const group =
+    group_ref === null
+      ? null
+      : state.list('groups').find(({ name, uuid }) => name === group_ref || uuid === group_ref);
+  if (group === undefined) throw unknown('node group', group_ref!);
+  if (refs.length > 0) {
+    return refs.map((ref) => {
+      const node = needNode(state, ref);
+      if (node.offline)
+        throw new OpError('OpPrereqError', `node ${node.name} is marked offline`, 'wrong_state');
+      if (group !== null && node.group !== group.uuid)
+        throw new OpError('OpPrereqError', `node ${node.name} is not in group ${group.name}`, 'wrong_input');
+      return node.uuid;
+    });
+  }
+  return state
+    .list('nodes')
+    .filter((node) => !node.offline && (group === null || node.group === group.uuid))
+    .map(({ uuid }) => uuid);
+}
+
 export function findInstance(state: StateView, ref: string): Instance | undefined {
   return state.get('instances', ref) ?? state.list('instances').find((instance) => instance.name === ref);
 }

@@ -11,6 +11,7 @@ import { instanceRemove } from './instance-remove.ts';
 import { instanceSetParams } from './instance-set-params.ts';
 import { instanceShutdown } from './instance-shutdown.ts';
 import { instanceStartup } from './instance-startup.ts';
+import { maintenanceRun } from './maintenance-run.ts';
 import { nodeAdd } from './node-add.ts';
 import { nodeRemove } from './node-remove.ts';
 import { nodeSetParams } from './node-set-params.ts';
@@ -33,6 +34,7 @@ const all: readonly Opcode<unknown>[] = [
   erased(instanceSetParams),
   erased(instanceShutdown),
   erased(instanceStartup),
+  erased(maintenanceRun),
   erased(nodeAdd),
   erased(nodeRemove),
   erased(nodeSetParams),
