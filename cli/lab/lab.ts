@@ -11,6 +11,7 @@ import { packageRoot, startHost, waitForAgent } from './host.ts';
 import { canonicalDir, labHash, most_nodes, type NodeLayout, namespaceName, nodeLayout } from './layout.ts';
 import { ensureNetwork, labNamespaces, setCut } from './network.ts';
 import { isAlive } from './proc.ts';
+import { writeRebootProgram } from './reboot-program.ts';
 import {
   type LabRecord,
   loadRecord,
@@ -185,6 +186,7 @@ async function startHosts(record: LabRecord, daemon: readonly string[], log: Lab
     const state = loadState(node);
     if (!existsSync(node.boot_id_file) || state.machine_boot_id !== boot_id) newBootId(node);
     if (record.namespaces) await setCut(record, node, state.cut, true);
+    writeRebootProgram(node);
     const keeper = await startHost(node, daemon);
     saveState(node, { ...state, keeper, frozen: false, machine_boot_id: boot_id });
     started.push({ node, keeper });

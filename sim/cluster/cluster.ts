@@ -103,11 +103,24 @@ export class SimCluster {
   addHost(): SimHost {
     const { drift } = this.options;
     const rate = 1 + this.knobs.range(-drift, drift);
-    const host = new SimHost(this.#world, this.hosts.length + 1, rate, (on, member) =>
-      this.#applied(on, member),
-    );
+    const host = new SimHost(this.#world, this.hosts.length + 1, rate, {
+      applied: (on, member) => this.#applied(on, member),
+      reboot: (name) => this.#reboot(name),
+    });
     this.hosts.push(host);
     return host;
+  }
+
+  /** Goes down a moment later, and comes up again, unless somebody has pulled its plug meanwhile. */
+  #reboot(name: string): void {
+    const host = this.hosts.find((one) => one.name === name);
+    if (host === undefined) return;
+    const { time } = this.#world;
+    time.after(1_000 + this.knobs.range(0, 5_000), () => {
+      if (!host.power) return;
+      host.powerOff();
+      time.after(10_000 + this.knobs.range(0, 60_000), () => host.powerOn());
+    });
   }
 
   /** All are compared at the same few indices. */

@@ -343,6 +343,8 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
     'job.cancel',
     'job.priority',
     'job.archive',
+    'job.hold',
+    'maintenance.plan',
     'job.why',
     'token.create',
     'token.revoke',

@@ -8,6 +8,7 @@ import type { Command } from '../config/commands.ts';
 import { jobKey } from '../config/keys.ts';
 import type { Instance, Job, Node } from '../config/model.ts';
 import { checkId } from '../config/validate.ts';
+import { maintenance_id } from '../ops/opcodes/maintenance-run.ts';
 import { type ApiContext, ApiFailure, type ApiHandler } from './api-server.ts';
 import type { ApiMethods, JobEvent, RaftStatus } from './api-types.ts';
 import { checkLocalConsole, openLocalConsole } from './console.ts';
@@ -65,6 +66,11 @@ const submit_schema = z.object({
     )
     .min(1)
     .max(1000),
+});
+const plan_schema = z.object({
+  nodes: z.array(z.string().max(255)).max(1_000),
+  group: z.string().max(255).optional(),
+  offline: z.boolean(),
 });
 const job_schema = z.object({ job: z.number().int().positive() });
 
@@ -172,6 +178,27 @@ export function memberMethods(member: Member): Map<string, ApiHandler> {
     jobOf(member, job);
     await propose({ type: 'job-priority', time: env.wall_s(), job, priority });
     return null;
+  });
+
+  on('job.hold', async (params) => {
+    const { job, why } = parse(
+      job_schema.extend({ why: z.string().min(1).max(1_000).nullable() }),
+      'job.hold',
+      params,
+    );
+    await read(member, false);
+    if (!jobOf(member, job).ops.some(({ input }) => input.OP_ID === maintenance_id))
+      throw new ApiFailure('invalid', `job ${job} is no maintenance: others do not wait`, 'skein job list');
+    await propose({ type: 'job-hold', time: env.wall_s(), job, why });
+    return null;
+  });
+
+  on('maintenance.plan', async (params) => {
+    const wanted = parse(plan_schema, 'maintenance.plan', params);
+    return (await leader.call('lead.maintenance-plan', wanted, {
+      timeout_ms: read_timeout_ms,
+      repeat: true,
+    })) as ApiMethods['maintenance.plan']['result'];
   });
 
   on('job.archive', async (params) => {

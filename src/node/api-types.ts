@@ -5,6 +5,7 @@
  */
 import type { Command } from '../config/commands.ts';
 import type { Evidence, Job, OpInput } from '../config/model.ts';
+import type { MaintenancePlan } from '../placement/maintenance-plan.ts';
 import type { MemberStanding } from './voters/standing.ts';
 
 /** `next`: the command to try. `exit`: exit status for the CLI. */
@@ -98,6 +99,13 @@ export interface ApiMethods {
   'job.watch': { params: { job: number }; result: Job };
   'job.cancel': { params: { job: number }; result: { canceled: boolean; message: string } };
   'job.priority': { params: { job: number; priority: number }; result: null };
+  /** Has a job wait at its next place to wait; null: lets it go on. Only a maintenance has such places. */
+  'job.hold': { params: { job: number; why: string | null }; result: null };
+  /** Made by the leader, of the cluster as it is now. `lines`: for people. */
+  'maintenance.plan': {
+    params: { nodes: readonly string[]; group?: string; offline: boolean };
+    result: { plan: MaintenancePlan; lines: readonly string[] };
+  };
   'job.archive': { params: { jobs: readonly number[] }; result: { archived: number } };
   'job.why': { params: { job: number }; result: { why: string | null } };
   /** Streams {@link ClusterEvent}s from `since` (log index; 0: from now) until the client goes. */

@@ -221,6 +221,7 @@ function jobRow(job: Job): Row {
     opend: job.ops.map((op) => op.end_timestamp),
     oppriority: job.ops.map((op) => op.priority),
     cancel_requested: job.cancel_requested,
+    hold: job.hold ?? null,
     locks: job.locks,
     reason: job.reason,
     request_id: job.request_id,

@@ -26,6 +26,13 @@ interface Life {
   readonly keeper: SimKeeper;
 }
 
+/** What a host has others do. */
+export interface HostTold {
+  applied(host: SimHost, member: Member): void;
+  /** Its agent had its reboot program run, or somebody's out-of-band program for another host. */
+  reboot(name: string): void;
+}
+
 export class SimHost {
   readonly name: string;
   readonly peer_id: string;
@@ -46,7 +53,7 @@ export class SimHost {
   readonly #knobs: Knobs;
   readonly #clock: HostClock;
   readonly #keeper_file: KeeperFile = { boot: 0, master: null };
-  readonly #onApplied: (host: SimHost, member: Member) => void;
+  readonly #told: HostTold;
   #booted_ms = 0;
   #kernel: Kernel | null = null;
   #keeper: Life | null = null;
@@ -59,9 +66,9 @@ export class SimHost {
   #lost = false;
   #slow_until_ms = 0;
 
-  constructor(world: World, index: number, rate: number, onApplied: (host: SimHost, member: Member) => void) {
+  constructor(world: World, index: number, rate: number, told: HostTold) {
     this.#world = world;
-    this.#onApplied = onApplied;
+    this.#told = told;
     this.#knobs = world.fork();
     this.name = `n${index}`;
     this.peer_id = `peer-${index}`;
@@ -302,8 +309,9 @@ export class SimHost {
           keeper: client,
           own_files: this.files,
           master_ip: new SimMasterIp(this.#world, kernel, this.#knobs),
+          reboot: (name) => this.#told.reboot(name),
         }),
-      onApplied: (member) => this.#onApplied(this, member),
+      onApplied: (member) => this.#told.applied(this, member),
       exit: (code) => {
         if (this.#agent?.proc === proc) this.#agentEnds(code);
       },
