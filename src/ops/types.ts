@@ -102,6 +102,7 @@ export interface OpsPorts {
   removeMember(member: number): Promise<void>;
   /** Plans reboots in the cluster as it is, with what the nodes say of themselves. Never on this thread in an agent. */
   planReboots(request: RebootPlanRequest): Promise<RebootPlanAnswer>;
+  planBalance(request: BalancePlanRequest): Promise<BalancePlan>;
   /** Member numbers of the voters, both halves of a joint configuration. */
   voters(): readonly number[];
   now_ms(): number;

@@ -3,7 +3,7 @@
  */
 import type { StateView } from '../../config/api.ts';
 import { cluster_key } from '../../config/keys.ts';
-import type { Cluster, Instance, LockRequest, Node, Owner } from '../../config/model.ts';
+import type { Cluster, Instance, LockRequest, Node, NodeGroup, Owner } from '../../config/model.ts';
 import { isToBeGuarded } from '../../config/protected.ts';
 import type { DiskSpec } from '../../drivers/types.ts';
 import { name, nullable, optional, shorten, wrongInput } from '../params.ts';
@@ -40,6 +40,13 @@ export function needNode(state: StateView, ref: string): Node {
   return node;
 }
 
+/** @throws OpError when there is none */
+export function findGroup(state: StateView, ref: string): NodeGroup {
+  const group = state.list('groups').find(({ name, uuid }) => name === ref || uuid === ref);
+  if (group === undefined) throw unknown('node group', ref);
+  return group;
+}
+
 /**
  * uuids of the nodes that a maintenance is for: those named, or all of a group, or all; marked offline ones only if
  * named. @throws OpError for a node or group that is not there
@@ -49,11 +56,7 @@ export function nodesToReboot(
   refs: readonly string[],
   group_ref: string | null,
 ): readonly string[] {
-  const group =
-    group_ref === null
-      ? null
-      : state.list('groups').find(({ name, uuid }) => name === group_ref || uuid === group_ref);
-  if (group === undefined) throw unknown('node group', group_ref!);
+  const group = group_ref === null ? null : findGroup(state, group_ref);
   if (refs.length > 0) {
     return refs.map((ref) => {
       const node = needNode(state, ref);
