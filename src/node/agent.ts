@@ -349,6 +349,7 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
     'events',
     'instance.console',
     'instance.why',
+    'cluster.capacity',
     'raft.status',
     'raft.transfer',
     'test.propose',

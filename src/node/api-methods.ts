@@ -10,6 +10,7 @@ import type { Instance, Job, Node } from '../config/model.ts';
 import { checkId } from '../config/validate.ts';
 import { type ApiContext, ApiFailure, type ApiHandler } from './api-server.ts';
 import type { ApiMethods, JobEvent, RaftStatus } from './api-types.ts';
+import { capacityReport } from './capacity-report.ts';
 import { checkLocalConsole, openLocalConsole } from './console.ts';
 import { endWithCluster, isDestroyed } from './destroyed.ts';
 import { hypervisorOf } from './drivers.ts';
@@ -311,6 +312,29 @@ export function memberMethods(member: Member): Map<string, ApiHandler> {
       evidence: change.evidence,
     }));
     return { lines: whyLines(state, instance, env.wall_s()), log };
+  });
+
+  on('cluster.capacity', async (params) => {
+    const { disk_template, lost } = parse(
+      z.object({ disk_template: z.string().optional(), lost: z.string().optional() }),
+      'cluster.capacity',
+      params,
+    );
+    await read(member, false, true);
+    const node =
+      lost === undefined
+        ? null
+        : state.list('nodes').find((candidate) => candidate.name === lost || candidate.uuid === lost);
+    if (node === undefined)
+      throw new ApiFailure('not-found', `node "${lost}" does not exist`, 'skein node list');
+    try {
+      return await capacityReport(state, member.liveNodes(), member.placement, {
+        disk_template: disk_template ?? null,
+        lost: node?.uuid ?? null,
+      });
+    } catch (error) {
+      throw new ApiFailure('unavailable', `no report: ${(error as Error).message}`);
+    }
   });
 
   on(

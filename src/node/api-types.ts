@@ -5,6 +5,7 @@
  */
 import type { Command } from '../config/commands.ts';
 import type { Evidence, Job, OpInput } from '../config/model.ts';
+import type { ClusterReport } from '../placement/cluster-report.ts';
 import type { MemberStanding } from './voters/standing.ts';
 
 /** `next`: the command to try. `exit`: exit status for the CLI. */
@@ -113,6 +114,11 @@ export interface ApiMethods {
       lines: readonly string[];
       log: readonly { time: number; epoch: number; from: string; to: string; evidence: Evidence }[];
     };
+  };
+  /** What the cluster still holds, and what the loss of a node would do. `lost`: only that, of that node. Linearizable. */
+  'cluster.capacity': {
+    params: { disk_template?: string; lost?: string };
+    result: ClusterReport;
   };
   /** As the leader sees the group. */
   'raft.status': { params: Record<string, never>; result: RaftStatus };

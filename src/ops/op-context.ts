@@ -265,6 +265,7 @@ export function createOpRun(session: Session, job: number, op: number, recorded:
     op,
     state: ports.state,
     ports: {
+      placement: { choose: (ask, choiceOf) => session.wait(ports.placement.choose(ask, choiceOf)) },
       live: (node) => ports.live(node),
       evidence: (node) => ports.evidence(node),
       barLease: (node) => session.barLease(node),

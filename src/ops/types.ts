@@ -87,6 +87,8 @@ export interface OpsPorts {
     onProgress: (p: Progress) => void,
     signal: AbortSignal,
   ): Promise<unknown>;
+  /** Where instances go. */
+  readonly placement: import('./placement-desk.ts').PlacementDesk;
   /** Live data of nodes, as of their last lease renewal; undefined when the leader has none. */
   live(node_uuid: string): LiveNode | undefined;
   /** Whether the leader, right now, may act on this node's loss (evidence), and by what. */
@@ -202,7 +204,7 @@ export interface OpContext {
   sleep(name: string, ms: number): Promise<void>;
   /** Throws if cancellation was requested. Called by every step by itself. */
   checkCanceled(): void;
-  readonly ports: Pick<OpsPorts, 'live' | 'evidence' | 'barLease' | 'removeMember'>;
+  readonly ports: Pick<OpsPorts, 'placement' | 'live' | 'evidence' | 'barLease' | 'removeMember'>;
 }
 
 export interface Opcode<P> {
