@@ -2,6 +2,8 @@
 import type { Job, OpInput } from '../src/config/model.ts';
 import { ApiCallError } from '../src/node/api-client.ts';
 import type { ClusterInitParams } from '../src/node/api-types.ts';
+import { type BalanceOptions, balanceCommand, describeBalance } from './cluster-balance.ts';
+import { type CapacityOptions, capacity } from './cluster-capacity.ts';
 import { registerRecover } from './cluster-recover.ts';
 import { collect } from './collect.ts';
 import { confirm } from './confirm.ts';
@@ -46,6 +48,7 @@ interface ModifyOptions extends SubmitOptions {
   readonly fileStorageDir?: string;
   readonly sharedFileStorageDir?: string;
   readonly ha?: string;
+  readonly admission?: string;
 }
 
 /** Parameters of leases and repair: numbers, and the repair policy. */
@@ -141,6 +144,7 @@ export function clusterModifyOp(options: ModifyOptions): OpInput {
   set('file_storage_dir', options.fileStorageDir);
   set('shared_file_storage_dir', options.sharedFileStorageDir);
   set('ha', map(options.ha, haParams));
+  set('admission', options.admission);
   if (Object.keys(op).length === 1) {
     throw usageError(
       'nothing to change was given',
@@ -259,9 +263,19 @@ export const register: Register = (program, wrap) => {
     .option('--file-storage-dir <dir>', 'for file disks')
     .option('--shared-file-storage-dir <dir>', 'for sharedfile disks')
     .option('--ha <params>', 'of leases and repair')
+    .option('--admission <off|warn|refuse>', 'instances after which a lost node could not be made up for')
     .action(
       wrap((session, options: ModifyOptions) => submitJobs(session, [[clusterModifyOp(options)]], options)),
     );
+  cluster
+    .command('capacity')
+    .description('what still fits, and what the loss of a node would do')
+    .option('-t, --disk-template <template>', 'of what is to fit (default: the first that is enabled)')
+    .option('--lost <node>', 'only what the loss of this node would do')
+    .action(wrap((session, options: CapacityOptions) => capacity(session, options)));
+  describeBalance(cluster.command('balance')).action(
+    wrap((session, options: BalanceOptions) => balanceCommand(session, options)),
+  );
   addSubmitOptions(cluster.command('verify'))
     .description('check configuration, nodes, guests, disks and memory')
     .option('--error-codes', 'one line a finding, for programs')

@@ -50,6 +50,7 @@ const schemas: { readonly [T in Command['type']]: z.ZodType<Extract<Command, { t
     changes: z.strictObject({
       ...optional(is.cluster_fields),
       ha: maybe(z.strictObject(optional(is.ha_fields))),
+      admission: maybe(is.admission),
     }),
   }),
   'cluster-destroy': z.strictObject({ type: z.literal('cluster-destroy'), ...at }),

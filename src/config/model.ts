@@ -32,6 +32,12 @@ export interface HaParams {
   readonly autorepair: 'off' | 'fix-storage' | 'migrate' | 'failover' | 'reinstall';
 }
 
+/**
+ * What happens to a job that leaves the cluster so that some node's loss could no longer be made up for, where it could
+ * before: nothing, its log says so, it is refused.
+ */
+export type Admission = 'off' | 'warn' | 'refuse';
+
 export interface Cluster extends Item, Tagged {
   readonly cluster_name: string;
   /** '' when the cluster has no master IP. */
@@ -57,6 +63,8 @@ export interface Cluster extends Item, Tagged {
   readonly file_storage_dir: string;
   readonly shared_file_storage_dir: string;
   readonly ha: HaParams;
+  /** See {@link Admission}. Absent: `warn`. */
+  readonly admission?: Admission;
   /** Raised by `cluster recover` only. */
   readonly generation: number;
   /** Lowest feature level of code that may take part. */

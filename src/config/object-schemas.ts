@@ -105,7 +105,15 @@ export const cluster_fields = {
   feature_level: count,
 };
 
-export const cluster: z.ZodType<Cluster> = z.strictObject({ ...item, tags, ...cluster_fields, ha: haParams });
+export const admission = z.enum(['off', 'warn', 'refuse']);
+
+export const cluster: z.ZodType<Cluster> = z.strictObject({
+  ...item,
+  tags,
+  ...cluster_fields,
+  ha: haParams,
+  admission: z.exactOptional(admission),
+});
 
 export const nodeGroup: z.ZodType<NodeGroup> = z.strictObject({
   ...item,

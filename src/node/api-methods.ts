@@ -19,6 +19,7 @@ import { createJoinToken, join_secret_bytes } from './join-token.ts';
 import type { Member } from './member.ts';
 import type { ByteStream } from './mesh-types.ts';
 import { needsLive, queryRows } from './query.ts';
+import { reportMethods } from './report-methods.ts';
 
 const read_timeout_ms = 10_000;
 const submit_timeout_ms = 30_000;
@@ -67,11 +68,6 @@ const submit_schema = z.object({
     .min(1)
     .max(1000),
 });
-const plan_schema = z.object({
-  nodes: z.array(z.string().max(255)).max(1_000),
-  group: z.string().max(255).optional(),
-  offline: z.boolean(),
-});
 const job_schema = z.object({ job: z.number().int().positive() });
 
 /** null: a live read index. Otherwise how old the local state may be. */
@@ -98,6 +94,7 @@ export function memberMethods(member: Member): Map<string, ApiHandler> {
     name: M,
     handler: (params: Record<string, unknown>, ctx: ApiContext) => Promise<ApiMethods[M]['result']>,
   ) => methods.set(name, handler);
+  for (const [name, handler] of reportMethods(member)) methods.set(name, handler);
   const propose = async (command: Command) =>
     (await leader.call('lead.propose', { command }, { timeout_ms: submit_timeout_ms, repeat: false })) as {
       index: number;
@@ -191,14 +188,6 @@ export function memberMethods(member: Member): Map<string, ApiHandler> {
       throw new ApiFailure('invalid', `job ${job} is no maintenance: others do not wait`, 'skein job list');
     await propose({ type: 'job-hold', time: env.wall_s(), job, why });
     return null;
-  });
-
-  on('maintenance.plan', async (params) => {
-    const wanted = parse(plan_schema, 'maintenance.plan', params);
-    return (await leader.call('lead.maintenance-plan', wanted, {
-      timeout_ms: read_timeout_ms,
-      repeat: true,
-    })) as ApiMethods['maintenance.plan']['result'];
   });
 
   on('job.archive', async (params) => {

@@ -5,6 +5,8 @@
  */
 import type { Command } from '../config/commands.ts';
 import type { Evidence, Job, OpInput } from '../config/model.ts';
+import type { BalancePlan } from '../placement/balance-plan.ts';
+import type { ClusterReport } from '../placement/cluster-report.ts';
 import type { MaintenancePlan } from '../placement/maintenance-plan.ts';
 import type { MemberStanding } from './voters/standing.ts';
 
@@ -101,7 +103,17 @@ export interface ApiMethods {
   'job.priority': { params: { job: number; priority: number }; result: null };
   /** Has a job wait at its next place to wait; null: lets it go on. Only a maintenance has such places. */
   'job.hold': { params: { job: number; why: string | null }; result: null };
-  /** Made by the leader, of the cluster as it is now. `lines`: for people. */
+  /** Plans for the cluster as it is now. Linearizable. `lines`: for people. */
+  'balance.plan': {
+    params: {
+      group?: string;
+      max_moves: number;
+      min_gain: number;
+      gain_per_gib: number;
+      gain_per_down_s: number;
+    };
+    result: { plan: BalancePlan; lines: readonly string[] };
+  };
   'maintenance.plan': {
     params: { nodes: readonly string[]; group?: string; offline: boolean };
     result: { plan: MaintenancePlan; lines: readonly string[] };
@@ -121,6 +133,11 @@ export interface ApiMethods {
       lines: readonly string[];
       log: readonly { time: number; epoch: number; from: string; to: string; evidence: Evidence }[];
     };
+  };
+  /** What the cluster still holds, and what the loss of a node would do. `lost`: only that, of that node. Linearizable. */
+  'cluster.capacity': {
+    params: { disk_template?: string; lost?: string };
+    result: ClusterReport;
   };
   /** As the leader sees the group. */
   'raft.status': { params: Record<string, never>; result: RaftStatus };

@@ -4,13 +4,15 @@
  * faults can be put at every proposal and every call. Time passes when the test says so.
  */
 
-import type { State } from '../config/api.ts';
+import type { State, StateView } from '../config/api.ts';
 import type { Command } from '../config/commands.ts';
 import { default_ha } from '../config/defaults.ts';
 import { jobKey, stepKey } from '../config/keys.ts';
 import type { Cluster, Evidence, Job, Node, NodeGroup, OpInput } from '../config/model.ts';
 import { createState } from '../config/state.ts';
-import { pretendedPlan } from './maintenance/pretended-plan.ts';
+import type { Report } from '../placement/reports.ts';
+import { pretendedReport } from './maintenance/pretended-plan.ts';
+import { createPlacementDesk, direct_placement } from './placement-desk.ts';
 import { type LiveNode, NodeCallError, type OpsPorts, type StepKey, type VerbName } from './types.ts';
 
 /** What happens to one proposal: applied and answered; lost; applied but the answer lost; as if in another's term. */
@@ -62,6 +64,8 @@ export interface FakeWorld {
 
 export interface Hooks {
   readonly proposal?: (command: Command, count: number) => ProposalFate;
+  /** In place of pretended plans. */
+  readonly report?: (state: StateView, ask: Report) => unknown;
   /** Before a verb acts; may throw a {@link NodeCallError}, or wait. */
   readonly call?: (call: CallSeen, count: number) => Promise<void> | void;
 }
@@ -242,6 +246,10 @@ export function createFakeWorld(node_count = 3): FakeWorld {
         if (!node.done.has(id)) node.done.set(id, act(node, uuid, verb, seen.args));
         return node.done.get(id);
       },
+      placement: {
+        ...createPlacementDesk({ state, engine: direct_placement, live }),
+        report: async (ask) => (await (hooks.report ?? pretendedReport)(state, ask)) as never,
+      },
       live,
       evidence: (uuid) => evidence.get(uuid) ?? null,
       barLease(uuid) {
@@ -256,7 +264,6 @@ export function createFakeWorld(node_count = 3): FakeWorld {
         if (!removed_members.includes(member)) removed_members.push(member);
         return Promise.resolve();
       },
-      planReboots: (request) => Promise.resolve(pretendedPlan(state, request)),
       voters: () => state.list('nodes').map((node) => node.member),
       now_ms: () => now_ms,
       wall_s: () => 1_000_000 + now_ms / 1000,

@@ -217,6 +217,19 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
+    name: 'balancing with two moves',
+    op: { OP_ID: 'OP_BALANCE_RUN', allow_restart: true },
+    prepare: (w) => {
+      w.addInstance('web', { template: 'sharedfile' });
+      w.addInstance('db', { template: 'sharedfile' });
+    },
+    check: (w) =>
+      assert.deepEqual(
+        [...w.nodes].map(([, node]) => [...node.guests.keys()].sort()),
+        [[], ['db', 'web'], []],
+      ),
+  },
+  {
     name: 'delay',
     op: { OP_ID: 'OP_TEST_DELAY', duration: 0.1, on_nodes: ['n1', 'n2'], repeat: 2 },
     check: (w) => assert.equal(new Set(w.calls.map((call) => JSON.stringify(call.key))).size, 4),

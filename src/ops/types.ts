@@ -6,7 +6,6 @@
 import type { StateView } from '../config/api.ts';
 import type { Command } from '../config/commands.ts';
 import type { LockRequest, OpInput, OpLogLine } from '../config/model.ts';
-import type { RebootPlanAnswer, RebootPlanRequest } from '../placement/reboot-plan.ts';
 
 /** Verbs that a node acts on for a step; arguments and results are plain data. Implemented in node/actions. */
 export interface NodeVerbs {
@@ -92,6 +91,8 @@ export interface OpsPorts {
     onProgress: (p: Progress) => void,
     signal: AbortSignal,
   ): Promise<unknown>;
+  /** Where instances go. */
+  readonly placement: import('./placement-desk.ts').PlacementDesk;
   /** Live data of nodes, as of their last lease renewal; undefined when the leader has none. */
   live(node_uuid: string): LiveNode | undefined;
   /** Whether the leader, right now, may act on this node's loss (evidence), and by what. */
@@ -100,9 +101,6 @@ export interface OpsPorts {
   barLease(node_uuid: string): () => void;
   /** Removes a member from the Raft group before its node object goes. */
   removeMember(member: number): Promise<void>;
-  /** Plans reboots in the cluster as it is, with what the nodes say of themselves. Never on this thread in an agent. */
-  planReboots(request: RebootPlanRequest): Promise<RebootPlanAnswer>;
-  planBalance(request: BalancePlanRequest): Promise<BalancePlan>;
   /** Member numbers of the voters, both halves of a joint configuration. */
   voters(): readonly number[];
   now_ms(): number;
@@ -212,10 +210,7 @@ export interface OpContext {
   sleep(name: string, ms: number): Promise<void>;
   /** Throws if cancellation was requested. Called by every step by itself. */
   checkCanceled(): void;
-  readonly ports: Pick<
-    OpsPorts,
-    'live' | 'evidence' | 'barLease' | 'removeMember' | 'voters' | 'planReboots'
-  >;
+  readonly ports: Pick<OpsPorts, 'placement' | 'live' | 'evidence' | 'barLease' | 'removeMember' | 'voters'>;
 }
 
 export interface Opcode<P> {

@@ -143,6 +143,8 @@ export interface PlacementInstance {
   /** uuids of the networks that its NICs are in. */
   readonly networks: readonly string[];
   readonly utilisation: Utilisation;
+  /** Its disks are on its node although its template does not say so (files, in Skein); absent: as the template says. */
+  readonly local_disk?: boolean;
 }
 
 export interface PlacementCluster {

@@ -4,6 +4,7 @@
  */
 import { mirrorKind, type PlacementCluster } from './cluster.ts';
 import { type MaintenanceOptions, type MaintenancePlan, maintenancePlan } from './maintenance-plan.ts';
+import type { PlacementView } from './placement-ask.ts';
 import { type RebootGroup, rebootGroups } from './reboot-groups.ts';
 import { compileRules } from './rules.ts';
 import { buildTable } from './table.ts';
@@ -31,8 +32,15 @@ const assumed: Omit<MaintenanceOptions, 'rules' | 'offline'> = {
   start_s: 10,
 };
 
-export function rebootPlan(cluster: PlacementCluster, request: RebootPlanRequest): RebootPlanAnswer {
+export function rebootPlan(view: PlacementView, request: RebootPlanRequest): RebootPlanAnswer {
   const wanted = new Set(request.nodes);
+  const unwell = view.cluster.nodes.flatMap(({ uuid, name }, at) => {
+    const refusal = view.refusals[at] ?? null;
+    if (!wanted.has(uuid) || refusal === null || may_reboot.has(refusal.code)) return [];
+    return [`node ${name} ${refusal.text}`];
+  });
+  if (unwell.length > 0) return { problem: unwell.join(', ') };
+  const cluster = withNodesThere(view.cluster, wanted);
   const only = new Set(cluster.nodes.flatMap(({ uuid }, at) => (wanted.has(uuid) ? [at] : [])));
   if (only.size === 0) return { problem: 'there is no node to reboot' };
   const table = buildTable(cluster);
@@ -45,6 +53,17 @@ export function rebootPlan(cluster: PlacementCluster, request: RebootPlanRequest
   if ('problem' in groups) return groups;
   const { offline } = request;
   return maintenancePlan(table, groups, { ...assumed, offline, rules: compiled.rules });
+}
+
+/** What speaks against new instances and not against a reboot. */
+const may_reboot: ReadonlySet<string> = new Set(['drained', 'not-vm-capable']);
+
+/** A view has as offline what takes no instances; a node that is to be rebooted is there all the same. */
+function withNodesThere(cluster: PlacementCluster, uuids: ReadonlySet<string>): PlacementCluster {
+  return {
+    ...cluster,
+    nodes: cluster.nodes.map((node) => (uuids.has(node.uuid) ? { ...node, offline: false } : node)),
+  };
 }
 
 function groupsOf(

@@ -88,47 +88,87 @@ export function isRedundant(redundancy: Redundancy): boolean {
   return redundancy.judged.every((node) => certainlySurvives(redundancy, node) || survives(redundancy, node));
 }
 
+/**
+ * Told of each instance that finds no place, with the nodes that were tried, as the cluster then is. Answers whether to
+ * go on with the others.
+ */
+export type FoundHomeless = (resident: Resident, targets: readonly number[]) => boolean;
+
 /** Could all primaries of a node be restarted without it? Changes nothing. */
 export function survives(redundancy: Redundancy, node: number): boolean {
+  return playLoss(redundancy, node, () => false);
+}
+
+/** Restarts all primaries of a node elsewhere, as far as `homeless` says to go on. Changes nothing. */
+export function playLoss(redundancy: Redundancy, node: number, homeless: FoundHomeless): boolean {
   const here = redundancy.residents.on[node]!;
   if (here.length === 0) return true;
   const start = mark(redundancy.table);
-  const survived =
-    takeOvers(redundancy, node, here) && restarts(redundancy, node, here) && newOnes(redundancy, node, here);
+  let all = true;
+  const told: FoundHomeless = (resident, targets) => {
+    all = false;
+    return homeless(resident, targets);
+  };
+  const played =
+    takeOvers(redundancy, node, here, told) &&
+    restarts(redundancy, node, here, told) &&
+    newOnes(redundancy, node, here, told);
   undoTo(redundancy.table, start);
-  return survived;
+  return played && all;
 }
 
 /** Those with a copy, on their secondaries. */
-function takeOvers({ table }: Redundancy, node: number, here: readonly Resident[]): boolean {
-  for (const { demand, rescue, secondary } of here) {
+function takeOvers(
+  { table }: Redundancy,
+  node: number,
+  here: readonly Resident[],
+  homeless: FoundHomeless,
+): boolean {
+  for (const resident of here) {
+    const { demand, rescue, secondary } = resident;
     if (rescue !== TAKES_OVER) continue;
-    if (!mayMigrate(table, node, secondary)) return false;
+    const refused = (): boolean => !homeless(resident, [secondary]);
+    if (!mayMigrate(table, node, secondary)) {
+      if (refused()) return false;
+      continue;
+    }
     const common = commonLocations(table, node, secondary);
     removePrimary(table, node, demand, common);
     removeSecondary(table, secondary, demand, node);
-    if (primaryFailure(table, secondary, demand, true) !== FITS) return false;
+    if (primaryFailure(table, secondary, demand, true) !== FITS) {
+      if (refused()) return false;
+      continue;
+    }
     addPrimary(table, secondary, demand, common);
     const offline = table.offline[node] === 1;
-    if (secondaryFailure(table, node, demand, secondary, true, offline) !== FITS) return false;
-    addSecondary(table, node, demand, secondary);
+    if (secondaryFailure(table, node, demand, secondary, true, offline) === FITS) {
+      addSecondary(table, node, demand, secondary);
+    } else if (refused()) {
+      return false;
+    }
   }
   return true;
 }
 
 /** Those that start anywhere, the newest first, each where it leaves the group with the least score. */
-function restarts({ table, group_nodes }: Redundancy, node: number, here: readonly Resident[]): boolean {
+function restarts(
+  { table, group_nodes }: Redundancy,
+  node: number,
+  here: readonly Resident[],
+  homeless: FoundHomeless,
+): boolean {
   if (!here.some(({ rescue }) => rescue === STARTS_ANYWHERE)) return true;
   const group = group_nodes[groupOf(table, node)]!;
   const score = openScore(table, group);
   const targets = group.filter((other) => other !== node && mayMigrate(table, node, other));
   for (let at = here.length - 1; at >= 0; at--) {
-    const { demand, rescue } = here[at]!;
+    const resident = here[at]!;
+    const { demand, rescue } = resident;
     if (rescue !== STARTS_ANYWHERE) continue;
     leave(score, table, node);
     removePrimary(table, node, demand, 0);
     enter(score, table, node);
-    if (!startOnBest(table, score, targets, demand)) return false;
+    if (!startOnBest(table, score, targets, demand) && !homeless(resident, targets)) return false;
   }
   return true;
 }
@@ -138,6 +178,7 @@ function newOnes(
   { table, nodes, group_nodes }: Redundancy,
   node: number,
   here: readonly Resident[],
+  homeless: FoundHomeless,
 ): boolean {
   const made_anew = here
     .filter(({ rescue }) => rescue === MADE_ANEW)
@@ -146,9 +187,9 @@ function newOnes(
   if (made_anew.length === 0) return true;
   const score = openScore(table, nodes);
   const others = group_nodes[groupOf(table, node)]!.filter((other) => other !== node);
-  for (const { demand, instance } of made_anew) {
-    const targets = others.filter((other) => allowedOn(table, other, instance));
-    if (!startOnBest(table, score, targets, demand)) return false;
+  for (const resident of made_anew) {
+    const targets = others.filter((other) => allowedOn(table, other, resident.instance));
+    if (!startOnBest(table, score, targets, resident.demand) && !homeless(resident, targets)) return false;
   }
   return true;
 }

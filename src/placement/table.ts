@@ -230,7 +230,7 @@ export function demandOf(
         status === 'ERROR_wrongnode'),
     reserves_memory: instance.auto_balance && status !== 'ADMIN_offline',
     uses_cpus: status !== 'ADMIN_offline',
-    local: template === 'plain' || mirrorKind[template] === 'internal',
+    local: template === 'plain' || mirrorKind[template] === 'internal' || instance.local_disk === true,
     mirrored: mirrorKind[template] === 'internal',
     forthcoming,
     cpu_load: instance.utilisation.cpu,

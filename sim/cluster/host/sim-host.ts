@@ -6,6 +6,7 @@
 import type { Member } from '../../../src/node/member.ts';
 import type { MeshCore } from '../../../src/node/mesh/mesh-core.ts';
 import { meshGeneration } from '../../../src/node/mesh-generation.ts';
+import { direct_placement_service } from '../../../src/node/placement-service.ts';
 import type { Env } from '../../../src/node/real-env.ts';
 import type { Knobs } from '../../kit/knobs.ts';
 import { total_memory_mib, type World } from '../world.ts';
@@ -372,6 +373,7 @@ export class SimHost {
           ),
         bridgeExists: async () => true,
       },
+      openPlacement: () => direct_placement_service,
       membership: this.membership.open(sync),
       openLogDisk: async () => this.log_disk.open((act) => (act === 'sync' ? sync() : undefined)),
       openImage: async () => this.image.open(sync),

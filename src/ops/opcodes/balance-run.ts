@@ -54,8 +54,15 @@ export const balanceRun: Opcode<BalanceParams> = {
         const trouble = troubleOf(ctx.state, ctx.ports.live);
         if (trouble !== null) return { trouble };
         if (moves >= given.max_moves) return null;
-        const request = { group, max_moves: 1, min_gain, gain_per_gib, gain_per_down_s };
-        const plan = await ctx.ports.planBalance(request);
+        const request = {
+          type: 'balance' as const,
+          group,
+          max_moves: 1,
+          min_gain,
+          gain_per_gib,
+          gain_per_down_s,
+        };
+        const plan = await ctx.ports.placement.report(request);
         return plan.groups.flatMap((each) => each.moves).sort((a, b) => b.gain - a.gain)[0] ?? null;
       });
       if (next === 'canceled') throw new OpCanceled();

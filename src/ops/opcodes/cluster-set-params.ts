@@ -65,6 +65,7 @@ const parse = parser({
   file_storage_dir: nullable(text),
   shared_file_storage_dir: nullable(text),
   ha: nullable(params),
+  admission: nullable(oneOf('off', 'warn', 'refuse')),
   hv_state: only(null, {}),
   disk_state: only(null, {}),
   vg_name: only(null),

@@ -35,9 +35,9 @@ import {
   readNic,
 } from './instance-spec.ts';
 import { setAdminState } from './instance-steps.ts';
-import { cluster_shared, clusterOf, findInstance, findNode, needNode, nodeLock } from './lookup.ts';
+import { cluster_shared, clusterOf, findInstance, findNode, nodeLock } from './lookup.ts';
 import { checkBeParams, checkHvParams } from './param-check.ts';
-import { needUsableNode, pickNode } from './pick-node.ts';
+import { pickNamed, pickNode } from './pick-node.ts';
 
 const templates = ['diskless', 'file', 'sharedfile'] as const;
 
@@ -115,6 +115,8 @@ interface Plan {
   readonly node_name: string;
   readonly boot: number;
   readonly memory_mib: number;
+  /** What placement has to say of it; '' or, in an older log, absent: nothing. */
+  readonly warning?: string;
   /** Filled, as the node is to check them. */
   readonly hvparams: Params;
   readonly nics: readonly { readonly mode: string; readonly link: string }[];
@@ -165,6 +167,7 @@ export const instanceCreate: Opcode<CreateParams> = {
     const plan = await ctx.learn('plan', () => makePlan(ctx, given));
     const { instance, disks } = plan;
     const node = instance.primary_node;
+    if (plan.warning) await ctx.log(plan.warning, 'warning');
     await checkNode(ctx, plan, given);
 
     const time = ctx.wall();
@@ -211,7 +214,7 @@ export const instanceCreate: Opcode<CreateParams> = {
   },
 };
 
-function makePlan(ctx: RunContext, given: CreateParams): Plan {
+async function makePlan(ctx: RunContext, given: CreateParams): Promise<Plan> {
   const { state } = ctx;
   const cluster = clusterOf(state);
   if (findInstance(state, given.name))
@@ -228,8 +231,6 @@ function makePlan(ctx: RunContext, given: CreateParams): Plan {
   const be = fillBeParams(cluster, own);
   if (be.minmem > be.maxmem) throw wrongInput(`minmem ${be.minmem} is more than maxmem ${be.maxmem}`);
 
-  const local_disk_mib =
-    disk_template === 'file' ? given.disks.reduce((sum, disk) => sum + disk.size_mib, 0) : 0;
   const group =
     given.group_name === null
       ? null
@@ -240,20 +241,19 @@ function makePlan(ctx: RunContext, given: CreateParams): Plan {
       `there is no node group ${JSON.stringify(given.group_name)}`,
       'unknown_entity',
     );
-  const node =
-    given.pnode !== null
-      ? needUsableNode(needNode(state, given.pnode))
-      : pickNode(ctx, {
-          instance: null,
-          memory_mib: be.maxmem,
-          local_disk_mib,
-          disk_template,
-          current_node: null,
-          group: group?.uuid ?? null,
-          exclude: new Map(),
-        });
-
+  const tags = [...new Set(given.tags)].sort();
   const uuid = ctx.draw.uuid();
+  const born = { admin_state: 'down', admin_state_source: 'admin' } as const;
+  const wanted = {
+    instance: { ...own, ...born, uuid, name: given.name, disk_template, tags, nics: given.nics },
+    disks: given.disks.map(({ size_mib }) => ({ size: size_mib })),
+    starts: given.start,
+  };
+  const { node, warning } =
+    given.pnode !== null
+      ? await pickNamed(ctx, wanted, given.pnode)
+      : await pickNode(ctx, wanted, group?.uuid ?? null);
+
   const disks = planDisks(cluster, disk_template, { uuid, name: given.name }, given.disks, () =>
     ctx.draw.uuid(),
   );
@@ -268,15 +268,15 @@ function makePlan(ctx: RunContext, given: CreateParams): Plan {
       osparams: given.osparams,
       disk_template,
       nics,
-      admin_state: 'down',
-      admin_state_source: 'admin',
+      ...born,
       disks: disks.map((disk) => disk.uuid),
-      tags: [...new Set(given.tags)].sort(),
+      tags,
     },
     disks,
     node_name: node.name,
     boot: node.boot,
     memory_mib: be.maxmem,
+    warning,
     hvparams: fillHvParams(cluster, own),
     nics: nics.map((nic) => fillNicParams(cluster, nic)).map(({ mode, link }) => ({ mode, link })),
   }; // prettier-ignore

@@ -54,6 +54,8 @@ interface Plan {
   readonly facts: InstanceFacts;
   readonly target: { readonly uuid: string; readonly name: string; readonly boot: number };
   readonly source: 'rebooted' | 'lost' | 'ask';
+  /** What placement has to say of it; '' or, in an older log, absent: nothing. */
+  readonly warning?: string;
 }
 
 const evidence_poll_ms = 500;
@@ -84,6 +86,7 @@ export const instanceFailover: Opcode<FailoverParams> = {
   async run(ctx: RunContext, given) {
     const plan = await ctx.learn('plan', () => makePlan(ctx, given));
     const { facts, target } = plan;
+    if (plan.warning) await ctx.log(plan.warning, 'warning');
     const owner = await changeOwner(ctx, plan, given);
     // The log says who owns it now; going back would be another failover.
     ctx.pointOfNoReturn();
@@ -103,11 +106,12 @@ export const instanceFailover: Opcode<FailoverParams> = {
   },
 };
 
-function makePlan(ctx: RunContext, given: FailoverParams): Plan {
+async function makePlan(ctx: RunContext, given: FailoverParams): Promise<Plan> {
   const { state } = ctx;
   const facts = instanceFacts(state, given.instance);
   const rebooted = facts.node_boot !== facts.owner.boot;
-  const target = pickTarget(ctx, needInstance(state, facts.uuid), given.target, rebooted);
+  const instance = needInstance(state, facts.uuid);
+  const { node: target, warning } = await pickTarget(ctx, instance, given.target, rebooted);
   const moves = target.uuid !== facts.owner.node;
   const disks = facts.disks.map((disk) => ({ dev_type: disk.template }));
   if (moves && !isReachableEverywhere(facts, disks)) {
@@ -118,7 +122,7 @@ function makePlan(ctx: RunContext, given: FailoverParams): Plan {
     );
   }
   const source = rebooted ? 'rebooted' : ctx.ports.evidence(facts.owner.node) === null ? 'ask' : 'lost';
-  return { facts, target: { uuid: target.uuid, name: target.name, boot: target.boot }, source };
+  return { facts, target: { uuid: target.uuid, name: target.name, boot: target.boot }, source, warning };
 }
 
 async function changeOwner(ctx: RunContext, plan: Plan, given: FailoverParams): Promise<Owner> {

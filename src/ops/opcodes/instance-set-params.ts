@@ -2,12 +2,14 @@
 
 import type { Command } from '../../config/commands.ts';
 import type { Instance, Params } from '../../config/model.ts';
+import { fillBeParams } from '../../config/params.ts';
 import type { RunContext } from '../op-context.ts';
 import { flag, name, nullable, only, optional, params, parser, wrongInput } from '../params.ts';
 import { summary } from '../summary.ts';
 import { type Opcode, OpError } from '../types.ts';
-import { instance_ref, instanceLocks, needInstance, refOf } from './lookup.ts';
+import { clusterOf, instance_ref, instanceLocks, needInstance, refOf } from './lookup.ts';
 import { changedParams, checkBeParams, checkHvParams, mergeParams } from './param-check.ts';
+import { admitGrowth } from './pick-node.ts';
 
 const later = 'changing the disks or NICs of an instance comes with a later version';
 const parse = parser({
@@ -75,16 +77,19 @@ export const instanceSetParams: Opcode<SetParams> = {
   summary: (given) => summary('OP_INSTANCE_SET_PARAMS', given.instance),
   locks: (given, state) => instanceLocks(state, given.instance),
   async run(ctx: RunContext, given) {
-    const plan = await ctx.learn('plan', () => {
+    const plan = await ctx.learn('plan', async () => {
       const instance = needInstance(ctx.state, given.instance);
       const hvparams = checkHvParams(instance.hypervisor, given.hvparams);
+      const changes = changesOf(instance, given, hvparams);
       return {
         uuid: instance.uuid,
-        changes: changesOf(instance, given, hvparams),
+        changes,
         hvparams,
         up: instance.admin_state === 'up',
+        warning: await growthWarning(ctx, instance, changes),
       };
     });
+    if (plan.warning) await ctx.log(plan.warning, 'warning');
     await ctx.commit('set', [
       { type: 'instance-set', time: ctx.wall(), uuid: plan.uuid, if_epoch: null, changes: plan.changes },
     ]);
@@ -103,6 +108,15 @@ export const instanceSetParams: Opcode<SetParams> = {
     ];
   },
 };
+
+/** Of an instance that is up and is to have more memory than now. */
+function growthWarning(ctx: RunContext, before: Instance, { beparams }: Changes): Promise<string> {
+  if (beparams === undefined || before.admin_state !== 'up') return Promise.resolve('');
+  const cluster = clusterOf(ctx.state);
+  const grown = { ...before, beparams };
+  const grows = fillBeParams(cluster, grown).maxmem > fillBeParams(cluster, before).maxmem;
+  return grows ? admitGrowth(ctx, grown) : Promise.resolve('');
+}
 
 function changesOf(instance: Instance, given: SetParams, hvparams: Params): Changes {
   const state = instance.admin_state;

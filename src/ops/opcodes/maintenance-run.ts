@@ -83,14 +83,19 @@ const namesOf = (nodes: readonly Named[]): string => nodes.map((node) => node.na
 async function findGroups(ctx: RunContext, given: MaintenanceParams): Promise<readonly (readonly Named[])[]> {
   refuseSecond(ctx);
   const nodes = nodesToReboot(ctx.state, given.nodes, given.group);
-  const plan = await ctx.ports.planReboots({ nodes, together: false, offline: given.offline });
+  const plan = await ctx.ports.placement.report({
+    type: 'reboots',
+    nodes,
+    together: false,
+    offline: given.offline,
+  });
   if ('problem' in plan) throw new OpError('OpPrereqError', plan.problem, 'insufficient_resources');
   return plan.groups.map((group) => group.nodes);
 }
 
 async function planGroup(ctx: RunContext, nodes: readonly Named[], offline: boolean) {
   const uuids = nodes.map((node) => node.uuid);
-  const plan = await ctx.ports.planReboots({ nodes: uuids, together: true, offline });
+  const plan = await ctx.ports.placement.report({ type: 'reboots', nodes: uuids, together: true, offline });
   if ('problem' in plan) throw new OpError('OpExecError', plan.problem, 'insufficient_resources');
   return plan.groups[0]!.steps;
 }

@@ -1,6 +1,7 @@
 /** Every opcode of this version, by its name. */
 
 import type { Opcode } from '../types.ts';
+import { balanceRun } from './balance-run.ts';
 import { clusterDestroy } from './cluster-destroy.ts';
 import { clusterSetParams } from './cluster-set-params.ts';
 import { clusterVerify } from './cluster-verify.ts';
@@ -24,6 +25,7 @@ function erased<P>(opcode: Opcode<P>): Opcode<unknown> {
 }
 
 const all: readonly Opcode<unknown>[] = [
+  erased(balanceRun),
   erased(clusterDestroy),
   erased(clusterSetParams),
   erased(clusterVerify),
