@@ -41,7 +41,7 @@ describe('maintenance', { timeout: 600_000 }, () => {
     const before = bootIds(lab);
     const first_leader = await leaderOf(lab);
     const plan = await cliOk(lab, 'n2', ['maintenance', 'plan']);
-    assert.match(plan, /group 1 of 3: n\d/);
+    assert.match(plan, /group 1 of \d: n\d/);
     assert.match(plan, /failover web\d n\d -> n\d/);
     t.diagnostic(plan);
 
@@ -66,7 +66,7 @@ describe('maintenance', { timeout: 600_000 }, () => {
     for (const [at, boot] of after.entries()) assert.notEqual(boot, before[at], `n${at + 1} was rebooted`);
     const lines = job.ops[0]!.log.map(([, , , text]) => String(text));
     t.diagnostic(lines.join('\n'));
-    assert.ok(lines.some((line) => line.startsWith('group 3 of 3')));
+    assert.ok(lines.some((line) => /^group (\d) of \1 .* is done$/.test(line)));
     const nodes = await rows(lab, 'n2', 'node');
     assert.ok(nodes.every((row) => row.drained === false && row.health === 'member'));
     await waitUntil(async () => {

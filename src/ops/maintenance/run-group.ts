@@ -12,7 +12,7 @@ import type { RunContext } from '../op-context.ts';
 import { OpError } from '../types.ts';
 import { brake, cancelWanted, whileHeld } from './hold.ts';
 import { type RebootRules, rebootAll, rebootBatches } from './reboots.ts';
-import { troubleOf } from './trouble.ts';
+import { lastingTrouble } from './trouble.ts';
 
 export interface GroupRules extends RebootRules {
   /** Given to a guest to shut down. */
@@ -78,9 +78,10 @@ class GroupWork {
     const ctx = this.#ctx;
     for (let turn = 0; ; turn += 1) {
       await whileHeld(ctx);
-      const found = await ctx.learn(`gate-${name}-${turn}`, () =>
-        cancelWanted(ctx) ? 'canceled' : troubleOf(ctx.state, ctx.ports.live),
-      );
+      const found = await ctx.learn(`gate-${name}-${turn}`, async () => {
+        const trouble = await lastingTrouble(ctx);
+        return cancelWanted(ctx) ? 'canceled' : trouble;
+      });
       if (found === null) return true;
       if (found === 'canceled') return false;
       await brake(ctx, `gate-${name}-${turn}`, found);

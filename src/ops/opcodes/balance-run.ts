@@ -5,7 +5,7 @@
 
 import { runChild } from '../child-jobs.ts';
 import { cancelWanted } from '../maintenance/hold.ts';
-import { troubleOf } from '../maintenance/trouble.ts';
+import { lastingTrouble } from '../maintenance/trouble.ts';
 import type { RunContext } from '../op-context.ts';
 import { OpCanceled } from '../op-result.ts';
 import { flag, integer, name, nullable, number, optional, parser } from '../params.ts';
@@ -50,8 +50,8 @@ export const balanceRun: Opcode<BalanceParams> = {
     const { min_gain, gain_per_gib, gain_per_down_s } = given;
     for (let moves = 0; ; moves += 1) {
       const next = await ctx.learn(`move-${moves}`, async () => {
+        const trouble = await lastingTrouble(ctx);
         if (cancelWanted(ctx)) return 'canceled';
-        const trouble = troubleOf(ctx.state, ctx.ports.live);
         if (trouble !== null) return { trouble };
         if (moves >= given.max_moves) return null;
         const request = {
