@@ -10,7 +10,7 @@ import { default_ha } from '../config/defaults.ts';
 import { jobKey, stepKey } from '../config/keys.ts';
 import type { Cluster, Evidence, Job, Node, NodeGroup, OpInput } from '../config/model.ts';
 import { createState } from '../config/state.ts';
-import { createPlacementDesk, direct_placement } from './placement-desk.ts';
+import { createPlacementDesk, direct_placement, type PlacementEngine } from './placement-desk.ts';
 import { type LiveNode, NodeCallError, type OpsPorts, type StepKey, type VerbName } from './types.ts';
 
 /** What happens to one proposal: applied and answered; lost; applied but the answer lost; as if in another's term. */
@@ -62,6 +62,8 @@ export interface Hooks {
   readonly proposal?: (command: Command, count: number) => ProposalFate;
   /** Before a verb acts; may throw a {@link NodeCallError}, or wait. */
   readonly call?: (call: CallSeen, count: number) => Promise<void> | void;
+  /** In place of one that answers on the spot. */
+  readonly placement?: PlacementEngine;
 }
 
 const born = { serial_no: 1, ctime: 1, mtime: 1 };
@@ -224,7 +226,7 @@ export function createFakeWorld(node_count = 3): FakeWorld {
         if (!node.done.has(id)) node.done.set(id, act(node, uuid, verb, seen.args));
         return node.done.get(id);
       },
-      placement: createPlacementDesk({ state, engine: direct_placement, live }),
+      placement: createPlacementDesk({ state, engine: hooks.placement ?? direct_placement, live }),
       live,
       evidence: (uuid) => evidence.get(uuid) ?? null,
       barLease(uuid) {
