@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import { answerAsk } from '../placement/answer-ask.ts';
 import type { PlacementCluster, PlacementInstance } from '../placement/cluster.ts';
-import type { AllocateAsk, PlacementView } from '../placement/placement-ask.ts';
+import type { AllocateAsk, PlacementAnswer, PlacementView } from '../placement/placement-ask.ts';
 import { cluster, instance, node } from '../placement/test-allocation.ts';
 import type { PlacementService } from './placement-service.ts';
 import { createPlacementWorker } from './placement-worker.ts';
@@ -69,7 +69,7 @@ describe('placement worker', () => {
     for (let turn = 0; turn < 6; turn++) {
       const view = viewOf(now);
       const began_ms = performance.now();
-      const answer = await worker.answer(view, ask(`new${turn}`));
+      const answer: PlacementAnswer = await worker.answer(view, ask(`new${turn}`));
       t.diagnostic(`question ${turn}: ${(performance.now() - began_ms).toFixed(1)} ms`);
       assert.deepEqual(answer, answerAsk(view, ask(`new${turn}`)));
       assert.equal(answer.nodes?.length, 1);
