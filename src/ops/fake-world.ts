@@ -4,15 +4,14 @@
  * faults can be put at every proposal and every call. Time passes when the test says so.
  */
 
-import type { State, StateView } from '../config/api.ts';
+import type { State } from '../config/api.ts';
 import type { Command } from '../config/commands.ts';
 import { default_ha } from '../config/defaults.ts';
 import { jobKey, stepKey } from '../config/keys.ts';
 import type { Cluster, Evidence, Job, Node, NodeGroup, OpInput } from '../config/model.ts';
 import { createState } from '../config/state.ts';
-import type { Report } from '../placement/reports.ts';
 import { pretendedReport } from './maintenance/pretended-plan.ts';
-import { createPlacementDesk, direct_placement } from './placement-desk.ts';
+import { createPlacementDesk, direct_placement, type PlacementEngine } from './placement-desk.ts';
 import { type LiveNode, NodeCallError, type OpsPorts, type StepKey, type VerbName } from './types.ts';
 
 /** What happens to one proposal: applied and answered; lost; applied but the answer lost; as if in another's term. */
@@ -64,10 +63,10 @@ export interface FakeWorld {
 
 export interface Hooks {
   readonly proposal?: (command: Command, count: number) => ProposalFate;
-  /** In place of pretended plans. */
-  readonly report?: (state: StateView, ask: Report) => unknown;
   /** Before a verb acts; may throw a {@link NodeCallError}, or wait. */
   readonly call?: (call: CallSeen, count: number) => Promise<void> | void;
+  /** In place of one that answers on the spot. */
+  readonly placement?: PlacementEngine;
 }
 
 const born = { serial_no: 1, ctime: 1, mtime: 1 };
@@ -247,8 +246,8 @@ export function createFakeWorld(node_count = 3): FakeWorld {
         return node.done.get(id);
       },
       placement: {
-        ...createPlacementDesk({ state, engine: direct_placement, live }),
-        report: async (ask) => (await (hooks.report ?? pretendedReport)(state, ask)) as never,
+        ...createPlacementDesk({ state, engine: hooks.placement ?? direct_placement, live }),
+        report: async (ask) => pretendedReport(state, ask) as never,
       },
       live,
       evidence: (uuid) => evidence.get(uuid) ?? null,

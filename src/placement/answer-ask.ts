@@ -157,6 +157,10 @@ function answerAdmit(view: PlacementView, ask: AdmitAsk): PlacementAnswer {
   const cluster = withoutPolicies(view.cluster);
   const node = cluster.nodes.findIndex(({ uuid }) => uuid === ask.node);
   if (node === -1) return refusedBy([]);
+  const named = { node: ask.node, name: cluster.nodes[node]!.name };
+  // Nothing is known of it yet: it is asked itself before anything is made there.
+  if (view.refusals[node]?.code === 'no-live-data')
+    return { nodes: [named], score: null, refused: [], unsafe: null, forced: false };
   const instance = onNoNode(ask.instance);
   const table = buildTable(cluster, { waiting: [instance] });
   const placing = openPlacing(table);
@@ -169,15 +173,14 @@ function answerAdmit(view: PlacementView, ask: AdmitAsk): PlacementAnswer {
     removePrimary(table, table.primary[index]!, table.demands[index]!, 0);
   }
   const wanted: Wanted = { instance, demand: table.demands[cluster.instances.length]! };
-  const { uuid, name } = cluster.nodes[node]!;
   if (primaryFailure(table, node, wanted.demand, true) !== FITS) {
     const refusal = memoryRefusal(table, node, wanted);
-    if (refusal !== null) return refusedBy([{ node: uuid, name, ...refusal }]);
+    if (refusal !== null) return refusedBy([{ ...named, ...refusal }]);
   }
   const solution = { primary: node, secondary: -1, score: 0 };
   const unsafe = safe ? firstLoss(placing, wanted, solution) : null;
   if (unsafe !== null && ask.admission === 'refuse') return { ...refusedBy([]), unsafe };
-  return { nodes: [{ node: uuid, name }], score: null, refused: [], unsafe, forced: false };
+  return { nodes: [named], score: null, refused: [], unsafe, forced: false };
 }
 
 function refusedBy(refused: readonly NodeRefusal[]): PlacementAnswer {
