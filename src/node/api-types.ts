@@ -4,7 +4,7 @@
  * The CLI is its first user; names of fields are Ganeti's where Ganeti has the thing.
  */
 import type { Command } from '../config/commands.ts';
-import type { Evidence, Job, OpInput } from '../config/model.ts';
+import type { Evidence, IPolicy, Job, OpInput } from '../config/model.ts';
 import type { MemberStanding } from './voters/standing.ts';
 
 /** `next`: the command to try. `exit`: exit status for the CLI. */
@@ -176,6 +176,8 @@ export interface ClusterInitParams {
   readonly hvparams: Readonly<Record<string, Readonly<Record<string, string | number | boolean | null>>>>;
   readonly ha: Readonly<Record<string, string | number>>;
   readonly candidate_pool_size: number;
+  /** What of the instance policy is not to be the built-in value. */
+  readonly ipolicy?: Partial<IPolicy>;
 }
 
 export interface AgentStatus {

@@ -21,6 +21,7 @@ import {
   text,
   wrongInput,
 } from '../params.ts';
+import { obeyPolicy, policySubject, violationsIn } from '../policy-check.ts';
 import { summary } from '../summary.ts';
 import { type Opcode, OpError } from '../types.ts';
 import {
@@ -35,7 +36,15 @@ import {
   readNic,
 } from './instance-spec.ts';
 import { setAdminState } from './instance-steps.ts';
-import { cluster_shared, clusterOf, findInstance, findNode, needNode, nodeLock } from './lookup.ts';
+import {
+  cluster_shared,
+  clusterOf,
+  findInstance,
+  findNode,
+  groupOfNode,
+  needNode,
+  nodeLock,
+} from './lookup.ts';
 import { checkBeParams, checkHvParams } from './param-check.ts';
 import { needUsableNode, pickNode } from './pick-node.ts';
 
@@ -60,7 +69,7 @@ const parse = parser({
   tags: optional(listOf(text, 4_096), []),
   force_variant: { ...optional(flag, false), unused: true },
   wait_for_sync: { ...optional(flag, true), unused: true },
-  ignore_ipolicy: { ...optional(flag, false), unused: true },
+  ignore_ipolicy: optional(flag, false),
   conflicts_check: { ...optional(flag, true), unused: true },
   opportunistic_locking: { ...optional(flag, false), unused: true },
   source_shutdown_timeout: { ...optional(integer(0, 86_400), 120), unused: true },
@@ -105,6 +114,7 @@ interface CreateParams {
   readonly group_name: string | null;
   readonly start: boolean;
   readonly tags: readonly string[];
+  readonly ignore_ipolicy: boolean;
 }
 
 type NewInstance = Omit<Instance, 'serial_no' | 'ctime' | 'mtime' | 'owner' | 'guarded' | 'owner_log'>;
@@ -118,6 +128,8 @@ interface Plan {
   /** Filled, as the node is to check them. */
   readonly hvparams: Params;
   readonly nics: readonly { readonly mode: string; readonly link: string }[];
+  /** What of the policy it breaks and was to be ignored. */
+  readonly ignored: string | null;
 }
 
 export const instanceCreate: Opcode<CreateParams> = {
@@ -165,6 +177,7 @@ export const instanceCreate: Opcode<CreateParams> = {
     const plan = await ctx.learn('plan', () => makePlan(ctx, given));
     const { instance, disks } = plan;
     const node = instance.primary_node;
+    if (plan.ignored) await ctx.log(plan.ignored, 'warning');
     await checkNode(ctx, plan, given);
 
     const time = ctx.wall();
@@ -253,6 +266,17 @@ function makePlan(ctx: RunContext, given: CreateParams): Plan {
           exclude: new Map(),
         });
 
+  const violations = violationsIn(
+    cluster,
+    groupOfNode(state, node.uuid),
+    policySubject(be, {
+      disks_mib: given.disks.map((disk) => disk.size_mib),
+      nic_count: given.nics.length,
+      disk_template,
+    }),
+  );
+  const ignored = obeyPolicy(given.name, violations, given.ignore_ipolicy);
+
   const uuid = ctx.draw.uuid();
   const disks = planDisks(cluster, disk_template, { uuid, name: given.name }, given.disks, () =>
     ctx.draw.uuid(),
@@ -278,6 +302,7 @@ function makePlan(ctx: RunContext, given: CreateParams): Plan {
     boot: node.boot,
     memory_mib: be.maxmem,
     hvparams: fillHvParams(cluster, own),
+    ignored,
     nics: nics.map((nic) => fillNicParams(cluster, nic)).map(({ mode, link }) => ({ mode, link })),
   }; // prettier-ignore
 }
