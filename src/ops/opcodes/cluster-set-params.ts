@@ -147,8 +147,9 @@ export const clusterSetParams: Opcode<ClusterParams> = {
     const cluster = clusterOf(ctx.state);
     const after = { ...cluster, ...changes, ha: cluster.ha };
     const warning = newViolators(violators(ctx.state, cluster), violators(ctx.state, after));
-    await ctx.commit('set', [{ type: 'cluster-set', time: ctx.wall(), changes }]);
+    // Before the change: afterwards another leader could not tell any more who kept to the policy of then.
     if (warning !== null) await ctx.log(warning, 'warning');
+    await ctx.commit('set', [{ type: 'cluster-set', time: ctx.wall(), changes }]);
     return null;
   },
 };
