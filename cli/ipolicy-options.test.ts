@@ -116,7 +116,8 @@ test('the commands send what was typed; a group has no standard spec', async () 
     const { status, err } = await run(...line.split(' '));
     assert.equal(status, 0, `${line}: ${err}`);
     const [sent] = agent.requests.filter(({ method }) => method === 'submit');
-    assert.deepEqual((sent?.params.jobs as { ops: unknown[] }[])[0]?.ops, [op], line);
+    const jobs = (sent?.params.jobs ?? []) as { ops: unknown[] }[];
+    assert.deepEqual(jobs[0]?.ops, [op], line);
   }
   const refused: readonly [string, RegExp][] = [
     ['group modify default --ipolicy-std-specs cpu-count=1', /unknown option '--ipolicy-std-specs'/],
