@@ -5,6 +5,7 @@
  * Stored is only what was set, so that states of before there were policies are read as they are: what is missing is
  * the cluster's, and what the cluster does not say is the built-in value. Each key is inherited or replaced as a whole.
  */
+import { limits } from './limits.ts';
 import type { Cluster, InstanceSpec, IPolicy, NodeGroup, SpecRange } from './model.ts';
 import { shown } from './refused.ts';
 import type { Verdict } from './validate.ts';
@@ -34,9 +35,7 @@ export const disk_templates: readonly string[] = [
   'gluster',
 ];
 
-const most_pairs = 16;
-/** Far beyond any host, and exact as a number. */
-const most = 2 ** 40;
+const { ipolicy_pairs: most_pairs, ipolicy_amount: most } = limits;
 
 const least_spec: InstanceSpec = {
   'memory-size': 128,
