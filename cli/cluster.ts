@@ -9,13 +9,14 @@ import { collect } from './collect.ts';
 import { confirm } from './confirm.ts';
 import { type ExitStatus, exit_status, usageError } from './exit-status.ts';
 import { printInfo } from './info.ts';
+import { addIPolicyOptions, type IPolicyOptions, ipolicyOf, specOptions } from './ipolicy-options.ts';
 import { parseHypervisorParams, parseKeyValues, parseWhole, parseYesNo } from './key-values.ts';
 import { parseBackendParams, typeHypervisorParams, type Value } from './param-types.ts';
 import type { Register } from './register.ts';
 import type { Session } from './session.ts';
 import { addSubmitOptions, type SubmitOptions, submitJobs } from './submit.ts';
 
-interface InitOptions {
+interface InitOptions extends IPolicyOptions {
   readonly nodeName?: string;
   readonly primaryIp: string;
   readonly masterIp: string;
@@ -31,7 +32,7 @@ interface InitOptions {
   readonly candidatePoolSize: string;
 }
 
-interface ModifyOptions extends SubmitOptions {
+interface ModifyOptions extends SubmitOptions, IPolicyOptions {
   readonly force?: boolean;
   readonly backendParameters?: string;
   readonly candidatePoolSize?: string;
@@ -82,6 +83,7 @@ function textValues(text: string, option: string): Record<string, string> {
 }
 
 async function init(session: Session, name: string, options: InitOptions): Promise<void> {
+  const ipolicy = ipolicyOf(options) as ClusterInitParams['ipolicy'];
   const status = await session.call('status', {});
   const params: ClusterInitParams = {
     cluster_name: name,
@@ -98,6 +100,7 @@ async function init(session: Session, name: string, options: InitOptions): Promi
     hvparams: hvParams(options.hypervisorParameters ?? []),
     ha: options.ha === undefined ? {} : haParams(options.ha),
     candidate_pool_size: parseWhole(options.candidatePoolSize, '-C', 1),
+    ...(ipolicy === undefined ? {} : { ipolicy }),
   };
   const { uuid } = await session.call('cluster.init', params);
   if (session.globals.json) session.printJson({ cluster_name: name, uuid });
@@ -145,6 +148,7 @@ export function clusterModifyOp(options: ModifyOptions): OpInput {
   set('shared_file_storage_dir', options.sharedFileStorageDir);
   set('ha', map(options.ha, haParams));
   set('admission', options.admission);
+  set('ipolicy', ipolicyOf(options));
   if (Object.keys(op).length === 1) {
     throw usageError(
       'nothing to change was given',
@@ -217,8 +221,7 @@ async function destroy(session: Session, sure: boolean): Promise<ExitStatus> {
 export const register: Register = (program, wrap) => {
   const cluster = program.command('cluster').description('the cluster as a whole');
   registerRecover(cluster, wrap);
-  cluster
-    .command('init')
+  addIPolicyOptions(cluster.command('init'), true)
     .description('found a cluster on this host, which must be in none')
     .argument('<cluster-name>')
     .requiredOption('--primary-ip <address>', 'where other nodes reach this host')
@@ -245,7 +248,7 @@ export const register: Register = (program, wrap) => {
         printInfo(session, 'cluster', [], true, options.stale === true),
       ),
     );
-  addSubmitOptions(cluster.command('modify'))
+  addSubmitOptions(addIPolicyOptions(cluster.command('modify'), true))
     .description('change parameters of the cluster')
     .option('-f, --force', 'skip checks')
     .option('-B, --backend-parameters <params>', 'defaults of instances: memory=512m,…')
@@ -276,6 +279,15 @@ export const register: Register = (program, wrap) => {
   describeBalance(cluster.command('balance')).action(
     wrap((session, options: BalanceOptions) => balanceCommand(session, options)),
   );
+  cluster
+    .command('show-ispecs-cmd')
+    .description('the command that sets the specs of the instance policy as they are')
+    .action(
+      wrap(async (session) => {
+        const [row = {}] = await session.query('cluster', [], false);
+        session.print(`skein cluster modify ${specOptions(row, 'ipolicy')}`);
+      }),
+    );
   addSubmitOptions(cluster.command('verify'))
     .description('check configuration, nodes, guests, disks and memory')
     .option('--error-codes', 'one line a finding, for programs')

@@ -3,6 +3,7 @@
  * client is on some host and speaks to that host's agent; when that agent dies the client knows nothing, as in life.
  */
 import { default_ha, scaled_ha } from '../../src/config/defaults.ts';
+import { loose_ipolicy } from '../../src/config/ipolicy.ts';
 import type { Member } from '../../src/node/member.ts';
 import { Knobs } from '../kit/knobs.ts';
 import { Marks } from '../kit/marks.ts';
@@ -222,6 +223,7 @@ export class SimCluster {
       hvparams: {},
       ha: { lease },
       candidate_pool_size,
+      ipolicy: loose_ipolicy,
     });
     await this.done('founding', 30_000, founding);
     await this.until(

@@ -5,6 +5,7 @@
  * so a command never takes effect in part, however deeply batches are nested.
  */
 import { applyClusterDestroy, applyClusterInit, applyClusterSet } from './apply-cluster.ts';
+import { applyGroupSet } from './apply-group.ts';
 import {
   applyInstanceAdd,
   applyInstanceOwner,
@@ -66,6 +67,8 @@ function dispatch(
       return applyClusterSet(draft, command);
     case 'cluster-destroy':
       return applyClusterDestroy(draft);
+    case 'group-set':
+      return applyGroupSet(draft, command);
     case 'cluster-recover':
       return applyClusterRecover(draft, command);
     case 'node-seen':

@@ -49,11 +49,18 @@ const schemas: { readonly [T in Command['type']]: z.ZodType<Extract<Command, { t
     ...at,
     changes: z.strictObject({
       ...optional(is.cluster_fields),
+      ...is.cluster_extras,
       ha: maybe(z.strictObject(optional(is.ha_fields))),
       admission: maybe(is.admission),
     }),
   }),
   'cluster-destroy': z.strictObject({ type: z.literal('cluster-destroy'), ...at }),
+  'group-set': z.strictObject({
+    type: z.literal('group-set'),
+    ...at,
+    uuid: is.id,
+    changes: z.strictObject({ alloc_policy: maybe(is.allocPolicy), ipolicy: maybe(is.groupIPolicy) }),
+  }),
   'cluster-recover': z.strictObject({
     type: z.literal('cluster-recover'),
     ...at,

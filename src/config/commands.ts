@@ -41,6 +41,13 @@ export type Command =
       };
     }
   | { readonly type: 'cluster-destroy'; readonly time: number }
+  /** Replaces the fields named. */
+  | {
+      readonly type: 'group-set';
+      readonly time: number;
+      readonly uuid: string;
+      readonly changes: Partial<Pick<NodeGroup, 'alloc_policy' | 'ipolicy'>>;
+    }
   /** The first command of a new generation, written into the log by `cluster recover`. `words`: nodes said to be off. */
   | {
       readonly type: 'cluster-recover';

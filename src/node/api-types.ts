@@ -4,7 +4,7 @@
  * The CLI is its first user; names of fields are Ganeti's where Ganeti has the thing.
  */
 import type { Command } from '../config/commands.ts';
-import type { Evidence, Job, OpInput } from '../config/model.ts';
+import type { Evidence, IPolicy, Job, OpInput } from '../config/model.ts';
 import type { BalancePlan } from '../placement/balance-plan.ts';
 import type { ClusterReport } from '../placement/cluster-report.ts';
 import type { MaintenancePlan } from '../placement/maintenance-plan.ts';
@@ -201,6 +201,8 @@ export interface ClusterInitParams {
   readonly hvparams: Readonly<Record<string, Readonly<Record<string, string | number | boolean | null>>>>;
   readonly ha: Readonly<Record<string, string | number>>;
   readonly candidate_pool_size: number;
+  /** What of the instance policy is not to be the built-in value. */
+  readonly ipolicy?: Partial<IPolicy>;
 }
 
 export interface AgentStatus {

@@ -100,8 +100,9 @@ describe('placement worker', () => {
       lost: null,
       losses_only: true,
     });
+    const service = worker;
     const more = Array.from({ length: 20 }, () =>
-      worker.report(view, { type: 'reboots', nodes: [], together: false, offline: false }),
+      service.report(view, { type: 'reboots', nodes: [], together: false, offline: false }),
     );
     const refused = (await Promise.allSettled(more)).filter(({ status }) => status === 'rejected');
     assert.equal(refused.length, 14, 'eight may wait');

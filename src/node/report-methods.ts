@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { recordedChoices } from '../ops/choices.ts';
-import { findGroup, nodesToReboot } from '../ops/opcodes/lookup.ts';
+import { needGroup, nodesToReboot } from '../ops/opcodes/lookup.ts';
 import { createPlacementViewer } from '../ops/placement-view.ts';
 import { OpError } from '../ops/types.ts';
 import { balanceLines } from '../placement/balance-plan.ts';
@@ -86,7 +86,7 @@ export function reportMethods(member: Member): ReadonlyMap<string, ApiHandler> {
   });
 
   on('balance.plan', balance_schema, async ({ group, ...rest }) => {
-    const uuid = group === undefined ? null : named(() => findGroup(state, group).uuid);
+    const uuid = group === undefined ? null : named(() => needGroup(state, group).uuid);
     const plan = await report({ type: 'balance', group: uuid, ...rest });
     return { plan, lines: balanceLines(plan) };
   });

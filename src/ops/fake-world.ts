@@ -7,6 +7,7 @@
 import type { State } from '../config/api.ts';
 import type { Command } from '../config/commands.ts';
 import { default_ha } from '../config/defaults.ts';
+import { loose_ipolicy } from '../config/ipolicy.ts';
 import { jobKey, stepKey } from '../config/keys.ts';
 import type { Cluster, Evidence, Job, Node, NodeGroup, OpInput } from '../config/model.ts';
 import { createState } from '../config/state.ts';
@@ -323,6 +324,7 @@ export function createFakeWorld(node_count = 3): FakeWorld {
     nicparams: {},
     ndparams: {},
     diskparams: {},
+    ipolicy: loose_ipolicy,
     osparams: {},
     candidate_pool_size: 5,
     max_running_jobs: 20,

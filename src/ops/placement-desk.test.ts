@@ -30,6 +30,7 @@ const create = (name: string, maxmem: number, more: Record<string, unknown> = {}
 
 /** A search that takes a while. */
 const slow: PlacementEngine = {
+  ...direct_placement,
   async answer(view, ask) {
     for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
     return direct_placement.answer(view, ask);
@@ -186,7 +187,10 @@ describe('the desk', () => {
   } as const;
 
   it('says what the matter is where there is no answer', async () => {
-    const engine: PlacementEngine = { answer: () => Promise.reject(new Error('the thread died')) };
+    const engine: PlacementEngine = {
+      ...direct_placement,
+      answer: () => Promise.reject(new Error('the thread died')),
+    };
     const desk = createPlacementDesk({ state, engine, live: () => aReport() });
     await assert.rejects(
       desk.choose(admit, () => null),
@@ -204,6 +208,7 @@ describe('the desk', () => {
       release = resolve;
     });
     const engine: PlacementEngine = {
+      ...direct_placement,
       async answer(view, ask) {
         asked += 1;
         await held;

@@ -1,15 +1,28 @@
-/**
- * The one place where the engine learns the instance policy of a group. The model has none yet: until it has, sizes are
- * not limited and the ratios are Ganeti's defaults.
- */
-import type { Cluster, NodeGroup } from '../config/model.ts';
-import type { InstancePolicy } from '../placement/cluster.ts';
-import { default_policy } from '../placement/default-policy.ts';
+/** The instance policy of a group as the engine has it. */
+import { fillIPolicy } from '../config/ipolicy.ts';
+import type { Cluster, InstanceSpec, NodeGroup } from '../config/model.ts';
+import type { DiskTemplate, InstancePolicy, Spec } from '../placement/cluster.ts';
 
-/** Whether {@link instancePolicy} says what somebody set, so that an instance may be refused for its size. */
-export const sizes_are_limited = false;
+function specOf(spec: InstanceSpec): Spec {
+  return {
+    memory_mib: spec['memory-size'],
+    cpus: spec['cpu-count'],
+    disk_mib: spec['disk-size'],
+    disk_count: spec['disk-count'],
+    nic_count: spec['nic-count'],
+    spindle_use: spec['spindle-use'],
+  };
+}
 
 /** @param group null: the cluster's own. */
-export function instancePolicy(_cluster: Cluster, _group: NodeGroup | null): InstancePolicy {
-  return default_policy;
+export function instancePolicy(cluster: Cluster, group: NodeGroup | null): InstancePolicy {
+  const policy = fillIPolicy(cluster, group);
+  return {
+    std: specOf(policy.std),
+    minmax: policy.minmax.map(({ min, max }) => ({ min: specOf(min), max: specOf(max) })),
+    disk_templates: policy['disk-templates'] as readonly DiskTemplate[],
+    vcpu_ratio: policy['vcpu-ratio'],
+    spindle_ratio: policy['spindle-ratio'],
+    memory_ratio: policy['memory-ratio'],
+  };
 }

@@ -147,6 +147,19 @@ const scenarios: readonly Scenario[] = [
     check: (w) => assert.deepEqual(web(w)?.beparams, { maxmem: 256, minmem: 256, vcpus: 2 }),
   },
   {
+    name: 'group modify',
+    op: {
+      OP_ID: 'OP_GROUP_SET_PARAMS',
+      group_name: 'default',
+      alloc_policy: 'last_resort',
+      ipolicy: { 'vcpu-ratio': 2 },
+    },
+    check: (w) => {
+      const [group] = w.state.list('groups');
+      assert.deepEqual([group?.alloc_policy, group?.ipolicy], ['last_resort', { 'vcpu-ratio': 2 }]);
+    },
+  },
+  {
     name: 'cluster modify',
     op: {
       OP_ID: 'OP_CLUSTER_SET_PARAMS',

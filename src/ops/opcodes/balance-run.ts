@@ -11,7 +11,7 @@ import { OpCanceled } from '../op-result.ts';
 import { flag, integer, name, nullable, number, optional, parser } from '../params.ts';
 import { summary } from '../summary.ts';
 import { type Opcode, OpError } from '../types.ts';
-import { cluster_shared, findGroup } from './lookup.ts';
+import { cluster_shared, needGroup } from './lookup.ts';
 
 export const balance_id = 'OP_BALANCE_RUN';
 
@@ -45,7 +45,7 @@ export const balanceRun: Opcode<BalanceParams> = {
     // A move that was made is not taken back.
     ctx.pointOfNoReturn();
     const group = await ctx.learn('group', () =>
-      given.group_name === null ? null : findGroup(ctx.state, given.group_name).uuid,
+      given.group_name === null ? null : needGroup(ctx.state, given.group_name).uuid,
     );
     const { min_gain, gain_per_gib, gain_per_down_s } = given;
     for (let moves = 0; ; moves += 1) {

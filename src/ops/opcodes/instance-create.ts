@@ -21,6 +21,7 @@ import {
   text,
   wrongInput,
 } from '../params.ts';
+import { obeyPolicy, policySubject, violationsIn } from '../policy-check.ts';
 import { summary } from '../summary.ts';
 import { type Opcode, OpError } from '../types.ts';
 import {
@@ -35,7 +36,7 @@ import {
   readNic,
 } from './instance-spec.ts';
 import { setAdminState } from './instance-steps.ts';
-import { cluster_shared, clusterOf, findInstance, findNode, nodeLock } from './lookup.ts';
+import { cluster_shared, clusterOf, findInstance, findNode, groupOfNode, nodeLock } from './lookup.ts';
 import { checkBeParams, checkHvParams } from './param-check.ts';
 import { pickNamed, pickNode } from './pick-node.ts';
 
@@ -60,7 +61,7 @@ const parse = parser({
   tags: optional(listOf(text, 4_096), []),
   force_variant: { ...optional(flag, false), unused: true },
   wait_for_sync: { ...optional(flag, true), unused: true },
-  ignore_ipolicy: { ...optional(flag, false), unused: true },
+  ignore_ipolicy: optional(flag, false),
   conflicts_check: { ...optional(flag, true), unused: true },
   opportunistic_locking: { ...optional(flag, false), unused: true },
   source_shutdown_timeout: { ...optional(integer(0, 86_400), 120), unused: true },
@@ -105,6 +106,7 @@ interface CreateParams {
   readonly group_name: string | null;
   readonly start: boolean;
   readonly tags: readonly string[];
+  readonly ignore_ipolicy: boolean;
 }
 
 type NewInstance = Omit<Instance, 'serial_no' | 'ctime' | 'mtime' | 'owner' | 'guarded' | 'owner_log'>;
@@ -120,6 +122,8 @@ interface Plan {
   /** Filled, as the node is to check them. */
   readonly hvparams: Params;
   readonly nics: readonly { readonly mode: string; readonly link: string }[];
+  /** What of the policy it breaks and was to be ignored. */
+  readonly ignored: string | null;
 }
 
 export const instanceCreate: Opcode<CreateParams> = {
@@ -168,6 +172,7 @@ export const instanceCreate: Opcode<CreateParams> = {
     const { instance, disks } = plan;
     const node = instance.primary_node;
     if (plan.warning) await ctx.log(plan.warning, 'warning');
+    if (plan.ignored) await ctx.log(plan.ignored, 'warning');
     await checkNode(ctx, plan, given);
 
     const time = ctx.wall();
@@ -249,10 +254,17 @@ async function makePlan(ctx: RunContext, given: CreateParams): Promise<Plan> {
     disks: given.disks.map(({ size_mib }) => ({ size: size_mib })),
     starts: given.start,
   };
+  const subject = policySubject(be, {
+    disks_mib: given.disks.map((disk) => disk.size_mib),
+    nic_count: given.nics.length,
+    disk_template,
+  });
   const { node, warning } =
     given.pnode !== null
       ? await pickNamed(ctx, wanted, given.pnode)
-      : await pickNode(ctx, wanted, group?.uuid ?? null);
+      : await pickNode(ctx, wanted, group?.uuid ?? null, given.ignore_ipolicy ? null : subject);
+  const violations = violationsIn(cluster, groupOfNode(state, node.uuid), subject);
+  const ignored = obeyPolicy(given.name, violations, given.ignore_ipolicy);
 
   const disks = planDisks(cluster, disk_template, { uuid, name: given.name }, given.disks, () =>
     ctx.draw.uuid(),
@@ -278,6 +290,7 @@ async function makePlan(ctx: RunContext, given: CreateParams): Promise<Plan> {
     memory_mib: be.maxmem,
     warning,
     hvparams: fillHvParams(cluster, own),
+    ignored,
     nics: nics.map((nic) => fillNicParams(cluster, nic)).map(({ mode, link }) => ({ mode, link })),
   }; // prettier-ignore
 }

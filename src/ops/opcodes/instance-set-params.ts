@@ -1,13 +1,15 @@
 /** Changes an instance's parameters. What the guest runs with changes at its next start. */
 
+import type { StateView } from '../../config/api.ts';
 import type { Command } from '../../config/commands.ts';
 import type { Instance, Params } from '../../config/model.ts';
 import { fillBeParams } from '../../config/params.ts';
 import type { RunContext } from '../op-context.ts';
 import { flag, name, nullable, only, optional, params, parser, wrongInput } from '../params.ts';
+import { obeyPolicy, policySubjectOf, violationsIn } from '../policy-check.ts';
 import { summary } from '../summary.ts';
 import { type Opcode, OpError } from '../types.ts';
-import { clusterOf, instance_ref, instanceLocks, needInstance, refOf } from './lookup.ts';
+import { clusterOf, groupOfNode, instance_ref, instanceLocks, needInstance, refOf } from './lookup.ts';
 import { changedParams, checkBeParams, checkHvParams, mergeParams } from './param-check.ts';
 import { admitGrowth } from './pick-node.ts';
 
@@ -16,7 +18,7 @@ const parse = parser({
   ...instance_ref,
   force: { ...optional(flag, false), unused: true },
   force_variant: { ...optional(flag, false), unused: true },
-  ignore_ipolicy: { ...optional(flag, false), unused: true },
+  ignore_ipolicy: optional(flag, false),
   nics: { ...only([]), expected: `[]: ${later}` },
   disks: { ...only([]), expected: `[]: ${later}` },
   beparams: optional(params, {}),
@@ -49,6 +51,7 @@ interface SetParams {
   readonly osparams: Params;
   readonly os_name: string | null;
   readonly offline: boolean | null;
+  readonly ignore_ipolicy: boolean;
 }
 
 type Changes = Extract<Command, { type: 'instance-set' }>['changes'];
@@ -84,6 +87,7 @@ export const instanceSetParams: Opcode<SetParams> = {
       return {
         uuid: instance.uuid,
         changes,
+        ignored: checkPolicy(ctx.state, instance, changes, given.ignore_ipolicy),
         hvparams,
         up: instance.admin_state === 'up',
         warning: await growthWarning(ctx, instance, changes),
@@ -93,6 +97,7 @@ export const instanceSetParams: Opcode<SetParams> = {
     await ctx.commit('set', [
       { type: 'instance-set', time: ctx.wall(), uuid: plan.uuid, if_epoch: null, changes: plan.changes },
     ]);
+    if (plan.ignored) await ctx.log(plan.ignored, 'warning');
     const restart = [given.beparams, given.hvparams].some((set) => Object.keys(set).length > 0);
     if (plan.up && restart)
       await ctx.log(
@@ -116,6 +121,26 @@ function growthWarning(ctx: RunContext, before: Instance, { beparams }: Changes)
   const grown = { ...before, beparams };
   const grows = fillBeParams(cluster, grown).maxmem > fillBeParams(cluster, before).maxmem;
   return grows ? admitGrowth(ctx, grown) : Promise.resolve('');
+}
+
+/**
+ * Only a change of backend parameters is looked at: what is of old, and stays, is for `cluster verify` to say. Both
+ * minmem and maxmem have to fit.
+ */
+function checkPolicy(
+  state: StateView,
+  instance: Instance,
+  { beparams }: Changes,
+  ignore: boolean,
+): string | null {
+  if (beparams === undefined) return null;
+  const cluster = clusterOf(state);
+  const changed = { ...instance, beparams };
+  const subject = policySubjectOf(state, cluster, changed);
+  const least = { ...subject, memory_mib: fillBeParams(cluster, changed).minmem };
+  const group = groupOfNode(state, instance.owner.node);
+  const violations = [...violationsIn(cluster, group, subject), ...violationsIn(cluster, group, least)];
+  return obeyPolicy(instance.name, [...new Set(violations)], ignore);
 }
 
 function changesOf(instance: Instance, given: SetParams, hvparams: Params): Changes {

@@ -40,11 +40,20 @@ export function needNode(state: StateView, ref: string): Node {
   return node;
 }
 
-/** @throws OpError when there is none */
-export function findGroup(state: StateView, ref: string): NodeGroup {
-  const group = state.list('groups').find(({ name, uuid }) => name === ref || uuid === ref);
-  if (group === undefined) throw unknown('node group', ref);
+export function findGroup(state: StateView, ref: string): NodeGroup | undefined {
+  return state.get('groups', ref) ?? state.list('groups').find((group) => group.name === ref);
+}
+
+export function needGroup(state: StateView, ref: string): NodeGroup {
+  const group = findGroup(state, ref);
+  if (!group) throw unknown('node group', ref);
   return group;
+}
+
+/** null: there is no such node, or its group is gone. */
+export function groupOfNode(state: StateView, node_uuid: string): NodeGroup | null {
+  const node = state.get('nodes', node_uuid);
+  return (node && state.get('groups', node.group)) ?? null;
 }
 
 /**
@@ -56,7 +65,7 @@ export function nodesToReboot(
   refs: readonly string[],
   group_ref: string | null,
 ): readonly string[] {
-  const group = group_ref === null ? null : findGroup(state, group_ref);
+  const group = group_ref === null ? null : needGroup(state, group_ref);
   if (refs.length > 0) {
     return refs.map((ref) => {
       const node = needNode(state, ref);
@@ -89,6 +98,10 @@ export const cluster_params: LockRequest = { name: 'cluster/params', exclusive: 
 
 export function nodeLock(uuid: string, exclusive: boolean): LockRequest {
   return { name: `node/${uuid}`, exclusive };
+}
+
+export function groupLock(uuid: string, exclusive: boolean): LockRequest {
+  return { name: `group/${uuid}`, exclusive };
 }
 
 /** The instance for itself, and its node so that nobody removes or offlines that meanwhile. */

@@ -6,8 +6,8 @@ import type { Cluster, Disk, Instance, Node } from '../../config/model.ts';
 import { explainRefusals, type PlacementAnswer } from '../../placement/placement-ask.ts';
 import type { ChosenInstance, NewChoice } from '../choices.ts';
 import type { RunContext } from '../op-context.ts';
-import { sizes_are_limited } from '../placement-policy.ts';
 import { wantedInstance } from '../placement-view.ts';
+import { type PolicySubject, violationsIn } from '../policy-check.ts';
 import { OpError } from '../types.ts';
 import { clusterOf, needNode } from './lookup.ts';
 
@@ -25,8 +25,17 @@ export interface NewInstance {
 
 const admissionOf = (cluster: Cluster) => cluster.admission ?? 'warn';
 
-/** Throws `insufficient_resources` saying of every node why it will not do. @param group uuid of the only one that will do */
-export async function pickNode(ctx: RunContext, wanted: NewInstance, group: string | null): Promise<Picked> {
+/**
+ * Throws `insufficient_resources` saying of every node why it will not do.
+ * @param group uuid of the only one that will do
+ * @param subject what has to keep to the policy of its group; null: nothing has
+ */
+export async function pickNode(
+  ctx: RunContext,
+  wanted: NewInstance,
+  group: string | null,
+  subject: PolicySubject | null,
+): Promise<Picked> {
   const cluster = clusterOf(ctx.state);
   const answer = await ctx.ports.placement.choose(
     {
@@ -34,9 +43,10 @@ export async function pickNode(ctx: RunContext, wanted: NewInstance, group: stri
       instance: rowOf(cluster, wanted),
       node_count: 1,
       group,
-      exclude: [],
+      exclude: subject === null ? [] : againstPolicy(ctx, cluster, subject),
       admission: admissionOf(cluster),
-      check_policy: sizes_are_limited,
+      // Done above, in words that say by how much.
+      check_policy: false,
     },
     (node) => newChoice(ctx, wanted, node),
   );
@@ -73,6 +83,23 @@ export async function admitGrowth(ctx: RunContext, grown: Instance): Promise<str
   // Its node has not got that much: that is for its next start to fail on, or to be mended before.
   if (answer.refused.length > 0) return explainRefusals(answer.refused);
   return warningOf(answer);
+}
+
+/** Nodes of the groups whose policy an instance would break, and how. */
+function againstPolicy(
+  { state }: RunContext,
+  cluster: Cluster,
+  subject: PolicySubject,
+): readonly (readonly [string, string])[] {
+  const broken = new Map(
+    state.list('groups').map((group) => [group.uuid, violationsIn(cluster, group, subject)]),
+  );
+  return state.list('nodes').flatMap((node) => {
+    const violations = broken.get(node.group) ?? [];
+    return violations.length === 0
+      ? []
+      : [[node.uuid, `is out by policy: ${violations.join('; ')}`] as const];
+  });
 }
 
 function rowOf(cluster: Cluster, { instance, disks, starts }: NewInstance) {

@@ -5,6 +5,7 @@ import { balanceRun } from './balance-run.ts';
 import { clusterDestroy } from './cluster-destroy.ts';
 import { clusterSetParams } from './cluster-set-params.ts';
 import { clusterVerify } from './cluster-verify.ts';
+import { groupSetParams } from './group-set-params.ts';
 import { instanceCreate } from './instance-create.ts';
 import { instanceFailover } from './instance-failover.ts';
 import { instanceReboot } from './instance-reboot.ts';
@@ -29,6 +30,7 @@ const all: readonly Opcode<unknown>[] = [
   erased(clusterDestroy),
   erased(clusterSetParams),
   erased(clusterVerify),
+  erased(groupSetParams),
   erased(instanceCreate),
   erased(instanceFailover),
   erased(instanceReboot),
