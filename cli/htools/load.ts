@@ -50,14 +50,20 @@ async function readCluster(options: CommonOptions, world: World): Promise<Placem
         'API, or -t FILE',
     );
   }
+  if (options.simulate.length > 0) {
+    return (await import('../../src/placement/simulated-cluster.ts')).simulateCluster(options.simulate);
+  }
   if (options.text_file !== null) return parseTextCluster(read(world, options.text_file));
-  if (options.iallocator_file !== null) return readRequest(read(world, options.iallocator_file));
+  if (options.iallocator_file !== null) return readRequest(options, world, options.iallocator_file);
   throw new Failure('failed to load data, aborting: No backend selected! Exiting.');
 }
 
 /** Only hail and `-I` need that format: it is not loaded otherwise. */
-async function readRequest(_text: string): Promise<PlacementCluster> {
-  throw new Failure('failed to load data, aborting: -I is not there yet: expected -t FILE or -m ADDRESS');
+async function readRequest(options: CommonOptions, world: World, path: string): Promise<PlacementCluster> {
+  const { parseAllocatorInput } = await import('../../src/placement/iallocator-format.ts');
+  return parseAllocatorInput(read(world, path), {
+    kvm_node_memory_mib: options.static_kvm_node_memory_mib,
+  }).cluster;
 }
 
 function read(world: World, path: string): string {
@@ -68,7 +74,7 @@ function read(world: World, path: string): string {
   }
 }
 
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
     return 'openFile: does not exist (No such file or directory)';
   }
@@ -183,7 +189,8 @@ export function openTable(cluster: PlacementCluster, options: CommonOptions): Ta
   });
 }
 
-function warn(world: World, texts: readonly string[]): void {
+/** That a cluster does not add up. */
+export function warn(world: World, texts: readonly string[]): void {
   if (texts.length === 0) return;
   world.err(`Warning: cluster has inconsistent data:\n${texts.map((text) => `  - ${text}\n`).join('')}\n`);
 }

@@ -24,6 +24,7 @@ import {
   networkRefusal,
 } from './allocate-group.ts';
 import { mirrorKind, type PlacementCluster, type PlacementInstance } from './cluster.ts';
+import { currentCluster } from './current-cluster.ts';
 import { fixed } from './decimal.ts';
 import { byLostAllocations, isDedicated } from './dedicated.ts';
 import { type Evacuation, evacuate, evacuateOne, inTurn, namesOf, onlineNodes } from './evacuate.ts';
@@ -31,8 +32,16 @@ import { type AllocatorAnswer, failed, opcodeOf, successful } from './iallocator
 import type { AllocatorInput, AllocatorRequest, WantedInstance } from './iallocator-format.ts';
 import type { RedundancyOptions } from './redundancy.ts';
 import { moveOut } from './residents.ts';
-import { settledInstances } from './settled-cluster.ts';
-import { buildTable, commonLocations, demandOf, place, removePrimary, type Table } from './table.ts';
+import {
+  buildTable,
+  commonLocations,
+  demandOf,
+  mark,
+  place,
+  removePrimary,
+  type Table,
+  undoTo,
+} from './table.ts';
 
 export interface AllocatorOptions {
   /** Soft limits do not count. */
@@ -52,24 +61,26 @@ export interface AllocatorOutcome {
   readonly table: Table;
   /** All instances where they are then, new ones where hail puts them in its lists. */
   readonly instances: readonly PlacementInstance[];
-  /** New storage is exclusive, so that lost allocations were compared and not scores. */
-  readonly dedicated: boolean;
 }
 
-export function runAllocator(
-  { cluster, request }: AllocatorInput,
-  options: AllocatorOptions = {},
-): AllocatorOutcome {
+export function runAllocator(input: AllocatorInput, options: AllocatorOptions = {}): AllocatorOutcome {
+  const { cluster, request } = input;
   const waiting = wantedOf(request).map(({ instance }) => instance);
   const table = buildTable(cluster, { waiting });
   const run: Run = { cluster, table, options, placed: [] };
-  const dedicated = goesByLostAllocations(cluster, request);
+  const dedicated = goesByLostAllocations(input);
+  const start = mark(table);
   const answer = answerTo(run, request, dedicated);
-  return { answer, table, instances: instancesAfter(run, request), dedicated };
+  if (!answer.success) {
+    undoTo(table, start);
+    run.placed.length = 0;
+  }
+  return { answer, table, instances: instancesAfter(run, request) };
 }
 
 function instancesAfter({ table, placed }: Run, request: AllocatorRequest): readonly PlacementInstance[] {
-  const own = settledInstances(table);
+  const { nodes, instances } = table.cluster;
+  const own = currentCluster(table, [...nodes.keys()], [...instances.keys()]).instances;
   switch (request.type) {
     case 'allocate':
       return [...placed, ...own];
@@ -97,8 +108,11 @@ function wantedOf(request: AllocatorRequest): readonly WantedInstance[] {
   return request.type === 'multi-allocate' ? request.wanted : [];
 }
 
-/** Several instances count as asked for one group if all that name one name the same. */
-function goesByLostAllocations(cluster: PlacementCluster, request: AllocatorRequest): boolean {
+/**
+ * Is it about new instances where all storage is exclusive? Several count as asked for one group if all that name one
+ * name the same.
+ */
+export function goesByLostAllocations({ cluster, request }: AllocatorInput): boolean {
   const wanted = wantedOf(request);
   if (request.type !== 'allocate' && request.type !== 'multi-allocate') return false;
   const groups = [...new Set(wanted.flatMap(({ group }) => group ?? []))];
@@ -138,6 +152,8 @@ function allocationOptions({ options }: Run): AllocationOptions {
 interface Found {
   readonly solution: Pick<Solution, 'primary' | 'secondary'> | null;
   readonly info: string;
+  /** Nodes of a group that was asked for were tried. */
+  readonly could_be_tried: boolean;
 }
 
 function answerAllocate(
@@ -153,7 +169,10 @@ function answerAllocate(
   return successful(info, nodeNames(run.cluster, solution));
 }
 
-/** Each sees where the ones before it went. */
+/**
+ * Each sees where the ones before it went. One that fits nowhere in the cluster fails the whole request; one that does
+ * not fit in the group that was asked for is only told of.
+ */
 function answerMultiAllocate(
   run: Run,
   all_wanted: readonly WantedInstance[],
@@ -163,8 +182,9 @@ function answerMultiAllocate(
   const allocated: (readonly [string, readonly string[]])[] = [];
   const refused: (readonly [string, string])[] = [];
   for (const [at, wanted] of all_wanted.entries()) {
-    const { solution, info } = findPlace(run, placing, wanted, at, null, dedicated);
+    const { solution, info, could_be_tried } = findPlace(run, placing, wanted, at, null, dedicated);
     if (solution === null) {
+      if (!could_be_tried) return failed(info);
       refused.push([wanted.instance.name, info]);
       continue;
     }
@@ -208,7 +228,7 @@ function findPlace(
   const only = names === null ? null : new Set(names);
   const wanted: Wanted = { instance, demand: table.demands[cluster.instances.length + at]! };
   const scope = group === null ? null : findGroup(cluster, group);
-  if (scope === -1) return { solution: null, info: `Wrong number of elems found with name ${group ?? ''}` };
+  if (scope === -1) return untried(`Wrong number of elems found with name ${group ?? ''}`);
   if (dedicated) {
     const method = byLostAllocations(table, wanted, node_count, only, allocationOptions(run));
     return scope === null ? inBestGroup(cluster, wanted, method) : inGroup(cluster, wanted, scope, method);
@@ -231,9 +251,13 @@ function inBestGroup<T extends Described>(
 ): Found {
   const { chosen, messages } = chooseGroup(cluster, wanted.instance, null, method);
   const told = messages.join(', ');
-  if (chosen === null) return { solution: null, info: told };
+  if (chosen === null) return untried(told);
   const { name } = cluster.groups[chosen.group]!;
-  return { solution: chosen.allocation.solution, info: `Selected group: ${name}, ${told}` };
+  return { ...untried(`Selected group: ${name}, ${told}`), solution: chosen.allocation.solution };
+}
+
+function untried(info: string): Found {
+  return { solution: null, info, could_be_tried: false };
 }
 
 function inGroup<T extends Described>(
@@ -243,12 +267,13 @@ function inGroup<T extends Described>(
   method: GroupMethod<T>,
 ): Found {
   const refusal = networkRefusal(cluster, group, wanted.instance);
-  if (refusal !== null) return { solution: null, info: refusal };
+  if (refusal !== null) return untried(refusal);
   const outcome = method.tryGroup(group);
-  if (typeof outcome === 'string') return { solution: null, info: outcome };
+  if (typeof outcome === 'string') return untried(outcome);
   return {
     solution: outcome.solution,
     info: describeAttempt(cluster, { group, outcome }, method.showScore),
+    could_be_tried: true,
   };
 }
 
