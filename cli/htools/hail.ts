@@ -71,7 +71,6 @@ async function run(options: HailOptions, world: World, files: readonly string[])
     ignore_soft_errors: options.ignore_soft_errors,
     capacity_checks: options.capacity_checks,
     restrict_to: options.restrict_to,
-    like_htools: true,
   });
   world.out(`${formatAnswer(answer)}\n`);
   const lists = listsOf(nodes.length, instances);

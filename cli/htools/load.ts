@@ -51,7 +51,9 @@ async function readCluster(options: CommonOptions, world: World): Promise<Placem
     );
   }
   if (options.simulate.length > 0) {
-    return (await import('../../src/placement/simulated-cluster.ts')).simulateCluster(options.simulate);
+    return (await import('../../src/placement/simulated-cluster.ts')).simulateCluster(
+      options.simulate.toReversed(),
+    );
   }
   if (options.text_file !== null) return parseTextCluster(read(world, options.text_file));
   if (options.iallocator_file !== null) return readRequest(options, world, options.iallocator_file);

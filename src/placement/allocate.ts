@@ -7,7 +7,7 @@
  */
 import {
   exactPairScore,
-  exactSingleScore,
+  exactSingleScores,
   openBase,
   openPairs,
   type PairScores,
@@ -59,8 +59,6 @@ export interface AllocationOptions {
   /** Whether the cluster has to stay so that any one node may die. */
   readonly capacity_checks: boolean;
   readonly redundancy?: RedundancyOptions;
-  /** Of nodes that are alike, the one that the htools' rounding happens to prefer; it takes longer. */
-  readonly like_htools?: boolean;
 }
 
 export interface Wanted {
@@ -142,6 +140,15 @@ function lazyOutlook(placing: Placing, options: AllocationOptions): () => Outloo
   };
 }
 
+/** A function that is made when it is first called. */
+function lazily(make: () => (node: number) => number): (node: number) => number {
+  let made: ((node: number) => number) | null = null;
+  return (node) => {
+    made ??= make();
+    return made(node);
+  };
+}
+
 /** Why a node cannot have the primary, whatever the secondary; null if it can. */
 function primaryRefusal(
   table: Table,
@@ -190,13 +197,15 @@ function allocateSingle(
   });
   const base = openBase(table, placing.nodes);
   const scores = singleScores(base, fitting, wanted.demand);
+  const exactScoreOn = lazily(() => exactSingleScores(base, wanted.demand));
   const outlook = lazyOutlook(placing, options);
   const added = residentOf(wanted.instance, wanted.demand, -1);
   const best = firstGood(
     scores,
-    (index) => exactSingleScore(base, fitting[index]!, wanted.demand),
+    (index) => exactScoreOn(fitting[index]!),
     (index) => !options.capacity_checks || staysRedundant(outlook(), added, fitting[index]!),
-    options.like_htools !== true,
+    // The htools' rounding differs even between nodes that are alike.
+    false,
   );
   count(failures, 'n1', best.dropped);
   return {

@@ -51,8 +51,6 @@ export interface AllocatorOptions {
   /** Names of the only nodes for new instances; instead of those that the request names. */
   readonly restrict_to?: readonly string[] | null;
   readonly redundancy?: RedundancyOptions;
-  /** See {@link AllocationOptions}. */
-  readonly like_htools?: boolean;
 }
 
 export interface AllocatorOutcome {
@@ -143,7 +141,6 @@ function allocationOptions({ options }: Run): AllocationOptions {
   return {
     force: options.ignore_soft_errors === true,
     capacity_checks: options.capacity_checks !== false,
-    like_htools: options.like_htools === true,
     ...(options.redundancy === undefined ? {} : { redundancy: options.redundancy }),
   };
 }

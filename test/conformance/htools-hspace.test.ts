@@ -64,7 +64,7 @@ describe('hspace on the samples', { skip: no_samples }, () => {
 
   const lines: readonly (readonly string[])[] = [
     ['--simulate=p,4,8T,64g,16', '--machine-readable', '--disk-template=drbd', '-l', '8'],
-    ['--simulate=p,2,8t,64g,16', '--simulate=l,3,4t,16g,8,12', '--disk-template=drbd', '-l', '8', '-q'],
+    ['--simulate=p,2,8t,64g,16', '--simulate=a,3,4t,16g,8,12', '--disk-template=drbd', '-l', '8', '-q'],
     ['--simulate=p,4'],
     ['--simulate=p,1,10x,1g,4'],
     ['--simulate=p,a,10g,1g,4'],
