@@ -110,14 +110,17 @@ interface Console {
   close(): void;
 }
 
-/** An agent that has just started may not be connected to the guest's host yet: tried again for a while. */
+/**
+ * An agent that has just started may not be connected to the guest's host yet, and a guest that has just begun may not have
+ * its console yet: tried again for a while.
+ */
 async function followConsole(node: LabNode, instance: string): Promise<Console> {
   let last = '';
   try {
     return await until('the console', 15_000, () =>
       openConsole(node, instance).catch((error: Error) => {
         last = error.message;
-        if (!/not connected/.test(last)) throw error;
+        if (!/not connected|does not run on this host/.test(last)) throw error;
         return null;
       }),
     );

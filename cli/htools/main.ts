@@ -12,6 +12,7 @@ type Start = (argv: readonly string[]) => Promise<number>;
 const programs: { readonly [name: string]: Start } = {
   hail: async (argv) => runProgram((await import('./hail.ts')).hail, argv, real_world),
   hbal: async (argv) => runProgram((await import('./hbal.ts')).hbal, argv, real_world),
+  hcheck: async (argv) => runProgram((await import('./hcheck.ts')).hcheck, argv, real_world),
   hspace: async (argv) => runProgram((await import('./hspace.ts')).hspace, argv, real_world),
   hinfo: async (argv) => runProgram((await import('./hinfo.ts')).hinfo, argv, real_world),
   hroller: async (argv) => runProgram((await import('./hroller.ts')).hroller, argv, real_world),

@@ -1,5 +1,45 @@
-/** Runs an htool in this process, in a world of a few files, and keeps what it says. */
-import { type Program, runProgram } from './program.ts';
+/** A world for tests of the htools: nothing outside of it is touched, and what was printed and written is kept. */
+import { type Program, runProgram, type World } from './program.ts';
+
+export interface TestWorld extends World {
+  readonly printed: { out: string; err: string };
+  readonly written: Map<string, string>;
+}
+
+export interface TestWorldParts {
+  /** Throws where there is no such file. */
+  readonly read?: (path: string) => string;
+  /** The body of an answer. */
+  readonly answer?: (url: string) => string;
+}
+
+export function testWorld({ read, answer }: TestWorldParts): TestWorld {
+  const printed = { out: '', err: '' };
+  const written = new Map<string, string>();
+  return {
+    printed,
+    written,
+    out: (text) => {
+      printed.out += text;
+    },
+    err: (text) => {
+      printed.err += text;
+    },
+    readFile: (path) => {
+      const own = written.get(path);
+      if (own !== undefined) return own;
+      if (read !== undefined) return read(path);
+      throw Object.assign(new Error(`no such file: ${path}`), { code: 'ENOENT' });
+    },
+    writeFile: (path, text) => {
+      written.set(path, text);
+    },
+    get: async (url) => {
+      if (answer === undefined) throw new Error('connection refused');
+      return answer(url);
+    },
+  };
+}
 
 /** What a program said, and its exit status. */
 export interface Said {
@@ -8,25 +48,18 @@ export interface Said {
   readonly status: number;
 }
 
-/** @param readFile throws for files that are not there */
+/**
+ * Runs an htool in this process, and keeps what it says.
+ * @param readFile throws for files that are not there
+ * @param writeFile is told of each file that it writes
+ */
 export async function runHtool<O>(
   program: Program<O>,
   argv: readonly string[],
   readFile: (path: string) => string,
   writeFile: (path: string, text: string) => void = () => undefined,
 ): Promise<Said> {
-  let out = '';
-  let err = '';
-  const status = await runProgram(program, argv, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-    readFile,
-    writeFile,
-    get: () => Promise.reject(new Error('no network in this test')),
-  });
-  return { out, err, status };
+  const world = { ...testWorld({ read: readFile }), writeFile };
+  const status = await runProgram(program, argv, world);
+  return { ...world.printed, status };
 }

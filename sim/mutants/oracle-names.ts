@@ -15,7 +15,7 @@ const names: readonly (readonly [RegExp, string])[] = [
   [/not linearizable|^lists:/, 'linearizable history'],
   [/took effect|acknowledged at/, 'effect of a command'],
   [
-    /others have it of term|state machine safety|has another state|differs from another|has an image/,
+    /others have it of term|state machine safety|has another state|that is no state|differs from another|has an image/,
     'state machine safety',
   ],
   [/committed, nobody has/, 'commit in order'],

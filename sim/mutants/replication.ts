@@ -29,7 +29,7 @@ export const replication_mutants: readonly Mutant[] = [
   {
     name: 'half-of-the-copies-commits',
     danger: 'In a group of an even size the other half elects a leader without the entry.',
-    simulator: 'raft',
+    simulator: 'scenes',
     edits: [
       consensus(
         'quorum',

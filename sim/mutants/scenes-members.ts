@@ -44,6 +44,16 @@ export const member_scenes: Scenes = {
     assert.equal(cluster.status(1).commit, before, 'committed by the old half alone');
   },
 
+  'half of an even group': (seed) => {
+    const cluster = group(seed, 4);
+    const { commit } = cluster.status(1);
+    cluster.cut = (m) => m.to > 2 || m.from > 2;
+    cluster.propose(1, 'on two of four');
+    cluster.settle();
+    assert.equal(cluster.status(2).last_index, commit + 1, 'one other has it');
+    assert.equal(cluster.status(1).commit, commit, 'committed by half of the members');
+  },
+
   'copies on learners': (seed) => {
     const options = { random: seededRandom(seed) };
     const cluster = new TestCluster([1, 2, 3], { seed, learners: [4, 5], options });

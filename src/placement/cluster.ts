@@ -89,7 +89,7 @@ export interface PlacementNode {
   readonly spindles: number;
   readonly free_spindles: number;
   readonly tags: readonly string[];
-  /** Where it is, the largest domain first: room, rack, power feed. Skein's own; empty: not known. */
+  /** Where it is, beside what its tags say: `rack:r7`, `room:a`; a level and a domain. Skein's own; empty: not known. */
   readonly failure_domains: readonly string[];
 }
 

@@ -3,7 +3,8 @@
  * not fit. What the limits are is `table`'s, and, for what Skein's own rules say, `rules`'. Soft limits do not count:
  * nodes are cleared for a while only.
  */
-import { boundTo, type PlacementRules, placed, removed, violations } from './rules.ts';
+import { allBreaches, type Breaches, breaksMore } from './rule-breaches.ts';
+import { boundTo, type PlacementRules, placed, removed } from './rules.ts';
 import {
   addPrimary,
   addSecondary,
@@ -24,8 +25,8 @@ export interface Trial {
   readonly table: Table;
   /** null: nobody asked for anything. */
   readonly rules: PlacementRules | null;
-  /** Of each instance: how many hard rules were broken where it was at first. */
-  readonly broken_before: Int32Array;
+  /** Hard rules that were broken at first. */
+  readonly broken_before: Breaches;
   /** Of each node, what was put there last first. Reservations are not in it. */
   readonly primaries: readonly number[][];
   readonly secondaries: readonly number[][];
@@ -64,9 +65,7 @@ export function openTrial(table: Table, rules: PlacementRules | null): Trial {
   return {
     table: own,
     rules: own_rules,
-    broken_before: Int32Array.from(own.primary, (primary, i) =>
-      own_rules === null || primary < 0 ? 0 : violations(own_rules, i, primary, own.secondary[i]!),
-    ),
+    broken_before: own_rules === null ? new Map() : allBreaches(own_rules),
     primaries: lists(own.primary),
     secondaries: lists(own.secondary),
     steps: [],
@@ -169,11 +168,10 @@ function change(trial: Trial, instance: number, primary: number, secondary: numb
   const demand = table.demands[instance]!;
   const [old_primary, old_secondary] = [table.primary[instance]!, table.secondary[instance]!];
   const swaps = primary === old_secondary;
-  if (rules !== null && !swaps) {
-    // A node has to be cleared even of those whose rules are broken already; they must not be broken more.
-    const there = violations(rules, instance, primary, secondary);
-    if (there > trial.broken_before[instance]!) return false;
-  }
+  // A node has to be cleared even of those whose rules are broken already; nothing else must be broken.
+  const breaks =
+    rules !== null && !swaps && breaksMore(rules, trial.broken_before, instance, primary, secondary);
+  if (breaks) return false;
   // Only the node that is new to a role has to have room for it; most do not, and are found out without any change.
   if (!swaps && primary !== old_primary && primaryFailure(table, primary, demand, true) !== FITS)
     return false;

@@ -67,6 +67,7 @@ function tryExternal(search: MoveSearch, instance: number, demand: Demand): void
   const force = rules.ignore_soft_errors || !first_online;
   const real = demand.forthcoming ? 0 : 1;
   const used = demand.uses_memory ? demand.memory : 0;
+  const unknown = demand.spindles < 0;
   const common = commonLocations(table, first, table.secondary[instance]!);
   const count = state[first_at + PRIMARIES]! + state[first_at + SECONDARIES]!;
 
@@ -84,8 +85,7 @@ function tryExternal(search: MoveSearch, instance: number, demand: Demand): void
 
   for (const target of online) {
     if (target === first) continue;
-    // Nobody knows how many spindles it needs: Ganeti then counts the node as having none at all.
-    scratch.slack = demand.spindles < 0 && table.exclusive[target] === 1 ? unforeseeable : 0;
+    scratch.slack = unknown && table.exclusive[target] === 1 ? unforeseeable : 0;
     const score =
       fixed +
       roleGain(search, target, demand) +
@@ -169,7 +169,9 @@ function tryMirrored(search: MoveSearch, instance: number, demand: Demand): void
   const may_replace_primary = may_swap && may_fail_over && !restricted_migration;
   const may_go_on = may_swap && may_fail_over;
 
-  scratch.slack = 0;
+  const unknown = demand.spindles < 0;
+  const here = table.exclusive[first] === 1 || table.exclusive[second] === 1;
+  scratch.slack = unknown && here ? unforeseeable : 0;
   let over = 0;
   if (may_fail_over) {
     over =
@@ -208,7 +210,7 @@ function tryMirrored(search: MoveSearch, instance: number, demand: Demand): void
     const value = reserved_value[target]!;
     const count_after = state[at + PRIMARIES]! + state[at + SECONDARIES]! + 1;
     const n1_before = real * n1Of(table, target);
-    scratch.slack = over_slack;
+    scratch.slack = unknown && table.exclusive[target] === 1 ? unforeseeable : over_slack;
     const from_second = spreadWith(
       search,
       copies,
@@ -369,7 +371,10 @@ function spreadWith(
 const vanishing = 1e-6;
 /** How far off its root may be, for a whole of 1. */
 const lost_digits = 1e-7;
-/** Has a move scored the long way in any case. */
+/**
+ * Has a move scored the long way in any case: a node with exclusive storage that gets an instance of which nobody knows
+ * how many spindles it needs counts as having -1 left, as in the htools.
+ */
 const unforeseeable = 1e12;
 
 /** The share of the score for memory in reserve, once a node's has changed. */

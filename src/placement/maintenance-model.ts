@@ -3,8 +3,9 @@
  * would best go next. Changes only its own copy of the table; the rules given to it become its own.
  */
 import { failureName } from './cluster.ts';
+import { allBreaches, type Breaches, breaksMore } from './rule-breaches.ts';
 import { ruleFailures } from './rule-failures.ts';
-import { type PlacementRules, penalty, placed, removed, violations } from './rules.ts';
+import { type PlacementRules, penalty, placed, removed } from './rules.ts';
 import { clusterScore, currentScore, enter, leave, openScore, type RunningScore } from './score.ts';
 import {
   addPrimary,
@@ -39,6 +40,8 @@ export interface PredictedLoad {
 export interface MaintenanceModel {
   readonly table: Table;
   readonly rules: PlacementRules | null;
+  /** Hard rules that were broken at first. */
+  readonly broken_before: Breaches;
   readonly nodes: readonly number[];
 }
 
@@ -50,17 +53,15 @@ export function maintenanceModel(table: Table, rules: PlacementRules | null): Ma
   return {
     table: { ...own, offline: own.offline.slice() },
     rules: rules === null || rules.empty ? null : rules,
+    broken_before: rules === null || rules.empty ? new Map() : allBreaches(rules),
     nodes: own.cluster.nodes.map((_, at) => at),
   };
 }
 
 export function predictedLoad({ table, nodes }: MaintenanceModel): PredictedLoad {
-  const online = nodes.some((node) => table.offline[node] === 0);
-  const score = online ? clusterScore(table, nodes) : Number.NaN;
-  let n1_failures = 0;
-  for (const node of nodes)
-    if (table.offline[node] === 0 && table.state[node * STRIDE + FAILS_N1] === 1) n1_failures += 1;
-  return { score: Number.isFinite(score) ? score : null, n1_failures };
+  const online = nodes.filter((node) => table.offline[node] === 0);
+  const n1_failures = online.filter((node) => table.state[node * STRIDE + FAILS_N1] === 1).length;
+  return { score: online.length === 0 ? null : clusterScore(table, nodes), n1_failures };
 }
 
 /** The nodes are there no more, or again. */
@@ -193,7 +194,7 @@ function best(
         if (force) missed(failureName[failureOf(failure)]);
         continue;
       }
-      if (rules !== null && violations(rules, instance, primary, secondary) > 0) {
+      if (rules !== null && breaksMore(rules, model.broken_before, instance, primary, secondary)) {
         if (force) missed('its rules');
         continue;
       }
@@ -245,12 +246,12 @@ function takeOut(table: Table, instance: number): void {
 }
 
 function ruleRefusal(
-  { rules }: MaintenanceModel,
+  { rules, broken_before }: MaintenanceModel,
   instance: number,
   primary: number,
   secondary: number,
 ): Refusal {
-  if (rules === null || violations(rules, instance, primary, secondary) === 0) return null;
+  if (rules === null || !breaksMore(rules, broken_before, instance, primary, secondary)) return null;
   return ruleFailures(rules, instance, primary, secondary)[0]!.text;
 }
 

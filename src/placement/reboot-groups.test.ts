@@ -5,7 +5,8 @@ import fc from 'fast-check';
 import { generateCluster } from '../../bench/placement/generate.ts';
 import type { DiskTemplate, PlacementCluster } from './cluster.ts';
 import { type RebootOptions, type RebootResult, rebootGroups } from './reboot-groups.ts';
-import { compileRules } from './rules.ts';
+import { allBreaches, breaksMore } from './rule-breaches.ts';
+import { compileRules, copyRules, placed } from './rules.ts';
 import { buildTable } from './table.ts';
 import { assertSound, everything } from './test-reboot-check.ts';
 import { type SmallCluster, smallCluster } from './test-small-cluster.ts';
@@ -208,7 +209,7 @@ describe('reboot groups', () => {
     assert.deepEqual(movesOf(shape, { full_evacuation: true }), ['i>a/d j>a/d', 'i>b/c j>b/c']);
   });
 
-  it('where room for secondaries splits a group, each part moves only its own', () => {
+  it('where room for secondaries splits a group, what was on the others may have made it', () => {
     const shape: SmallCluster = {
       nodes: [['a'], ['b'], ['c'], ['d', { free_disk_mib: 1_500 }]],
       instances: [
@@ -219,7 +220,7 @@ describe('reboot groups', () => {
       ],
     };
     assert.equal(groupsOf(shape, { full_evacuation: true }), 'c,d a b');
-    assert.equal(movesOf(shape, { full_evacuation: true })[1], 's1>c/b i>c');
+    assert.equal(movesOf(shape, { full_evacuation: true })[1], 's1>c/b i>c j>c');
   });
 
   const failures: readonly (readonly [string, SmallCluster, Partial<RebootOptions>, string])[] = [
@@ -356,5 +357,45 @@ describe('for any cluster', () => {
       { numRuns: 300 },
     );
     assert.ok(found > 100, `only ${found} clusters had any groups`);
+  });
+
+  it('nothing is broken while a group is away that was not broken before', () => {
+    let moved = 0;
+    fc.assert(
+      fc.property(shapes, fc.integer({ min: 2, max: 5 }), (shape, labels) => {
+        const untagged = drawn(shape);
+        const cluster: PlacementCluster = {
+          ...untagged,
+          instances: untagged.instances.map((one, at) => ({
+            ...one,
+            tags:
+              at % 2 === 0
+                ? [`skein:anti-affinity:must:apart-${at % labels}`]
+                : [`skein:affinity:should:near-${at % labels}`, `skein:label:apart-${(at * 7) % labels}`],
+          })),
+        };
+        const compiled = compileRules(cluster);
+        assert.ok('rules' in compiled);
+        const { rules } = compiled;
+        const before = copyRules(rules);
+        const broken = allBreaches(before);
+        const found = rebootGroups(buildTable(cluster), { ...everything, rules });
+        assert.deepEqual(rules, before, 'they are as they were');
+        if ('failure' in found) return;
+        for (const { moves } of found.groups) {
+          const meanwhile = copyRules(before);
+          for (const { instance, primary, secondary } of moves)
+            placed(meanwhile, instance, primary, secondary);
+          for (const { instance, primary, secondary } of moves) {
+            moved += 1;
+            assert.ok(
+              !breaksMore(meanwhile, broken, instance, primary, secondary),
+              cluster.instances[instance]!.name,
+            );
+          }
+        }
+      }),
+    );
+    assert.ok(moved > 100, `only ${moved} moves`);
   });
 });

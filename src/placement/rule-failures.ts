@@ -56,7 +56,7 @@ export function ruleFailures(
     const domain = domainOf(rule.level, primary);
     if (domain === 'unknown' && rule.strength === 'must' && carrier)
       add(rule.strength, primary, rule.tag, `it is not known what ${level} the node is in`);
-    const others = inTheWay(rules, rule, instance, carrier, primary);
+    const others = othersInTheWay(rules, rule, instance, carrier, primary);
     if (others.length === 0) continue;
     const where = rule.level === 0 ? 'there' : `in ${level} ${domain}`;
     add(
@@ -92,7 +92,7 @@ export function ruleFailures(
 }
 
 /** The placed instances that break a pair rule with this one there. */
-function inTheWay(
+export function othersInTheWay(
   { primary, model }: PlacementRules,
   rule: PairRule,
   instance: number,

@@ -295,18 +295,20 @@ function brokenSpread(
   const group = rules.model.cluster.nodes[primary]!.group;
   let found = 0;
   for (const rule of of_instance.get(instance) ?? [])
-    if (isNear(rules, rule, primary, secondary, must)) found += 1;
-  for (const rule of of_group[group]!) if (isNear(rules, rule, primary, secondary, must)) found += 1;
+    if (nearEachOther(rules, rule, primary, secondary, must)) found += 1;
+  for (const rule of of_group[group]!) if (nearEachOther(rules, rule, primary, secondary, must)) found += 1;
   return found;
 }
 
-function isNear(
+/** Whether a spread rule is broken by these two nodes. @param must 1: if it is a hard one; 0: if it is not */
+export function nearEachOther(
   rules: PlacementRules,
   { strength, level }: SpreadRule,
   primary: number,
   secondary: number,
   must: number,
 ): boolean {
+  if (secondary < 0) return false;
   if ((strength === 'must') !== (must === 1)) return false;
   const { of, names } = rules.model.domains;
   const start = level * names[0]!.length;

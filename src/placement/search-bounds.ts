@@ -370,6 +370,8 @@ export function leastScoreOf(search: MoveSearch, instance: number, closely: bool
   const taker = (closely ? bounds.class_of : bounds.bucket_of)[instance]!;
   lookAtTargets(search, taker);
   const demand = table.demands[instance]!;
+  // What an unknown number of spindles does where storage is exclusive is not seen from the sums.
+  if (demand.spindles < 0 && copies.spindles !== null) return Number.NEGATIVE_INFINITY;
   const first = table.primary[instance]!;
   const second = table.secondary[instance]!;
   const real = demand.forthcoming ? 0 : 1;

@@ -272,7 +272,8 @@ function fill(table: Table): void {
     table.missing_memory[node] = missing;
     table.usable_memory[node] = recorded - Math.max(0, missing);
     state[at + RESERVED_MEMORY] = mostReserved(table, node);
-    state[at + FAILS_N1] = unallocatedMemory(table, node) < state[at + RESERVED_MEMORY]! ? 1 : 0;
+    // As reported, and only if less is free: every later change asks whether as much is free, and of what is recorded.
+    state[at + FAILS_N1] = figures.free_memory_mib < state[at + RESERVED_MEMORY]! ? 1 : 0;
   }
 }
 

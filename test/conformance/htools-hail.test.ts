@@ -3,8 +3,7 @@
  * with a score that is equal or better. Skipped, with the reason, where Ganeti's is not installed.
  */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { type ClusterRequest, generateCluster } from '../../bench/placement/generate.ts';
@@ -14,15 +13,14 @@ import type { DiskTemplate, PlacementCluster } from '../../src/placement/cluster
 import type { AllocatorRequest } from '../../src/placement/iallocator-format.ts';
 import { formatAllocatorInput } from '../../src/placement/iallocator-format-write.ts';
 import { instance } from '../../src/placement/test-allocation.ts';
-import { peerMissing, runPeer, sampleFolder, samples_missing } from './htools-peer.ts';
+import { peerMissing, runPeer, sampleFolder, samples_missing, scratchFolder } from './htools-peer.ts';
 
 const installed = '/usr/lib/ganeti/iallocators/hail';
 const program = existsSync(installed) ? installed : 'hail';
 const peer_missing = peerMissing(program);
 const folder = sampleFolder();
 const no_samples = peer_missing !== false ? peer_missing : folder === null ? samples_missing : false;
-const scratch = mkdtempSync(join(tmpdir(), 'skein-hail-'));
-after(() => rmSync(scratch, { recursive: true }));
+const scratch = scratchFolder({ after });
 
 const read = (path: string): string => readFileSync(path, 'utf8');
 

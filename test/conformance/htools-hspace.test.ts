@@ -3,21 +3,26 @@
  * Skipped, with the reason, where Ganeti's is not installed.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { type ClusterRequest, generateCluster } from '../../bench/placement/generate.ts';
 import { hspace } from '../../cli/htools/hspace.ts';
 import { runHtool, type Said } from '../../cli/htools/test-world.ts';
 import { formatTextCluster } from '../../src/placement/text-format-write.ts';
-import { peerMissing, runPeer, sampleFolder, samples, samples_missing } from './htools-peer.ts';
+import {
+  peerMissing,
+  runPeer,
+  sampleFolder,
+  samples,
+  samples_missing,
+  scratchFolder,
+} from './htools-peer.ts';
 
 const peer_missing = peerMissing('hspace');
 const folder = sampleFolder();
 const no_samples = peer_missing !== false ? peer_missing : folder === null ? samples_missing : false;
-const scratch = mkdtempSync(join(tmpdir(), 'skein-hspace-'));
-after(() => rmSync(scratch, { recursive: true }));
+const scratch = scratchFolder({ after });
 
 const read = (path: string): string => readFileSync(path, 'utf8');
 
