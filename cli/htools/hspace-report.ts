@@ -208,7 +208,10 @@ function byFrequency({
   failures,
   stopped,
 }: CapacityResult): readonly (readonly [PlacementFailure, number])[] {
-  const counts = failure_order.map((failure) => [failure, failures.get(failure) ?? 0] as const);
+  const counts = failure_order
+    .map((failure) => [failure, failures.get(failure) ?? 0] as const)
+    // The htools have no rules: where nobody failed for one, nobody is to notice.
+    .filter(([failure, count]) => failure !== 'rules' || count > 0);
   return (stopped ? counts.filter(([, count]) => count > 0) : counts).sort((a, b) => b[1] - a[1]);
 }
 

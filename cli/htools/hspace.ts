@@ -25,7 +25,7 @@ import {
   reportTiered,
   type Way,
 } from './hspace-report.ts';
-import { aliasesOf, loadCluster, openTable } from './load.ts';
+import { aliasesOf, loadCluster, openTable, rulesOf } from './load.ts';
 import * as option from './options.ts';
 import { type CommonOptions, common_defaults, integerOf, optionsOf } from './options.ts';
 import { formatTable, listsOf, metricTable, nodeLists, printKeys, printNodes, saveCluster } from './print.ts';
@@ -161,7 +161,7 @@ function sizeOf(what: string, text: string): number {
 async function run(options: HspaceOptions, world: World): Promise<number> {
   const { verbosity, print_nodes } = options;
   const { cluster } = await loadCluster(options, world);
-  const table = openTable(cluster, options);
+  const table = openTable(cluster, options, rulesOf(world, cluster));
   const capacity = measureCapacity(table, {
     template: options.template,
     spindle_use: options.spindle_use,

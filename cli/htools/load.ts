@@ -7,8 +7,10 @@ import type { PlacementCluster, Utilisation } from '../../src/placement/cluster.
 import { inconsistencies } from '../../src/placement/inconsistencies.ts';
 import { InputError } from '../../src/placement/input-error.ts';
 import { parseRapiCluster } from '../../src/placement/rapi-format.ts';
+import type { PlacementRules } from '../../src/placement/rules.ts';
 import { clusterDomain, shortName } from '../../src/placement/short-names.ts';
 import { buildTable, type Table } from '../../src/placement/table.ts';
+import { readRules } from '../../src/placement/table-rules.ts';
 import { parseTextCluster } from '../../src/placement/text-format.ts';
 import { parseUtilisation, withoutUtilisation, withUtilisation } from '../../src/placement/utilisation.ts';
 import type { CommonOptions } from './options.ts';
@@ -174,8 +176,23 @@ function fixedInstances(options: CommonOptions, cluster: PlacementCluster): Read
   );
 }
 
-/** The table of a cluster, with the nodes and limits of the command line. Throws {@link Failure}. */
-export function openTable(cluster: PlacementCluster, options: CommonOptions): Table {
+/** Skein's own rules, of which clusters of others have none; warns of tags that nobody knows. Throws {@link Failure}. */
+export function rulesOf(world: World, cluster: PlacementCluster): PlacementRules | null {
+  const read = readRules(cluster);
+  if ('errors' in read) throw new Failure(read.errors.map(({ text }) => text).join('\n'));
+  for (const text of read.warnings) world.err(`Warning: ${text}\n`);
+  return read.rules;
+}
+
+/**
+ * The table of a cluster, with the nodes and limits of the command line. Throws {@link Failure}.
+ * @param rules what its moves are to keep to; null: Ganeti's alone
+ */
+export function openTable(
+  cluster: PlacementCluster,
+  options: CommonOptions,
+  rules: PlacementRules | null,
+): Table {
   const names = cluster.nodes.map(({ name }) => name);
   const found = options.offline_nodes.map((name) => ({ name, at: lookUp(names, name) }));
   const wrong = found.filter(({ at }) => at === -1);
@@ -188,6 +205,7 @@ export function openTable(cluster: PlacementCluster, options: CommonOptions): Ta
     offline: new Set(found.map(({ at }) => at)),
     max_cpu: options.max_cpu,
     min_disk: options.min_disk,
+    rules,
   });
 }
 

@@ -32,16 +32,9 @@ import { type AllocatorAnswer, failed, opcodeOf, successful } from './iallocator
 import type { AllocatorInput, AllocatorRequest, WantedInstance } from './iallocator-format.ts';
 import type { RedundancyOptions } from './redundancy.ts';
 import { moveOut } from './residents.ts';
-import {
-  buildTable,
-  commonLocations,
-  demandOf,
-  mark,
-  place,
-  removePrimary,
-  type Table,
-  undoTo,
-} from './table.ts';
+import type { PlacementRules } from './rules.ts';
+import { buildTable, commonLocations, demandOf, mark, removePrimary, type Table, undoTo } from './table.ts';
+import { readRules } from './table-rules.ts';
 
 export interface AllocatorOptions {
   /** Soft limits do not count. */
@@ -63,8 +56,12 @@ export interface AllocatorOutcome {
 
 export function runAllocator(input: AllocatorInput, options: AllocatorOptions = {}): AllocatorOutcome {
   const { cluster, request } = input;
-  const waiting = wantedOf(request).map(({ instance }) => instance);
-  const table = buildTable(cluster, { waiting });
+  const waiting = wantedOf(request).map(({ instance }) => ({ ...instance, primary: -1, secondary: -1 }));
+  const read = rulesWith(cluster, waiting);
+  const table = buildTable(cluster, { waiting, rules: typeof read === 'string' ? null : read });
+  if (typeof read === 'string') {
+    return { answer: failed(read), table, instances: cluster.instances };
+  }
   const run: Run = { cluster, table, options, placed: [] };
   const dedicated = goesByLostAllocations(input);
   const start = mark(table);
@@ -74,6 +71,15 @@ export function runAllocator(input: AllocatorInput, options: AllocatorOptions = 
     run.placed.length = 0;
   }
   return { answer, table, instances: instancesAfter(run, request) };
+}
+
+/** Skein's own rules, new instances among those that have some; text: they cannot all be kept. */
+function rulesWith(
+  cluster: PlacementCluster,
+  waiting: readonly PlacementInstance[],
+): PlacementRules | null | string {
+  const read = readRules({ ...cluster, instances: [...cluster.instances, ...waiting] });
+  return 'errors' in read ? read.errors.map(({ text }) => text).join('; ') : read.rules;
 }
 
 function instancesAfter({ table, placed }: Run, request: AllocatorRequest): readonly PlacementInstance[] {
@@ -200,8 +206,8 @@ function putDown(
   { primary, secondary }: Pick<Solution, 'primary' | 'secondary'>,
 ): void {
   const index = run.cluster.instances.length + at;
-  settle(placing, { instance, demand: run.table.demands[index]! }, { primary, secondary, score: 0 });
-  place(run.table, index, primary, secondary);
+  const wanted: Wanted = { index, instance, demand: run.table.demands[index]! };
+  settle(placing, wanted, { primary, secondary, score: 0 });
   run.placed.push({ ...instance, primary, secondary });
 }
 
@@ -223,7 +229,8 @@ function findPlace(
   const { cluster, table, options } = run;
   const names = options.restrict_to ?? restrict_to;
   const only = names === null ? null : new Set(names);
-  const wanted: Wanted = { instance, demand: table.demands[cluster.instances.length + at]! };
+  const index = cluster.instances.length + at;
+  const wanted: Wanted = { index, instance, demand: table.demands[index]! };
   const scope = group === null ? null : findGroup(cluster, group);
   if (scope === -1) return untried(`Wrong number of elems found with name ${group ?? ''}`);
   if (dedicated) {
@@ -284,7 +291,7 @@ function answerAllocateSecondary(run: Run, index: number): AllocatorAnswer {
   moveOut(placing.residents, primary, cluster.instances[index]!);
   removePrimary(table, primary, table.demands[index]!, commonLocations(table, primary, -1));
   const { exclusion, desired } = table.tags;
-  const wanted: Wanted = { instance, demand: demandOf(instance, exclusion[index], desired[index]) };
+  const wanted: Wanted = { index, instance, demand: demandOf(instance, exclusion[index], desired[index]) };
   const others = onlineNodes(table, cluster.nodes[primary]!.group).filter((node) => node !== primary);
   if (others.length === 0) return failed('Not enough online nodes');
   const candidates = { primaries: [primary], secondariesOf: () => others };
@@ -293,7 +300,6 @@ function answerAllocateSecondary(run: Run, index: number): AllocatorAnswer {
   const { solution } = allocation;
   if (solution === null) return failed(info);
   settle(placing, wanted, solution);
-  place(table, index, primary, solution.secondary);
   return successful(info, cluster.nodes[solution.secondary]!.name);
 }
 
@@ -351,9 +357,9 @@ function answerChangeGroup(
   ).filter((group) => !left.has(group));
   return answerEvacuation(
     cluster,
-    inTurn(table, instances, (index) => {
+    inTurn(table, instances, (index, allowed) => {
       const instance = cluster.instances[index]!;
-      const wanted: Wanted = { instance, demand: table.demands[index]! };
+      const wanted: Wanted = { index, instance, demand: table.demands[index]! };
       const node_count = instance.template === 'drbd' ? 2 : 1;
       const method = byScore(
         openPlacing(table),
@@ -364,7 +370,8 @@ function answerChangeGroup(
       );
       const { chosen, messages, none_allowed } = chooseGroup<Allocation>(cluster, instance, targets, method);
       if (chosen !== null) {
-        return evacuateOne(table, index, 'all', chosen.group, onlineNodes(table, chosen.group), false);
+        const online = onlineNodes(table, chosen.group);
+        return evacuateOne(table, index, 'all', chosen.group, online, false, allowed);
       }
       if (!none_allowed) return messages.join(', ');
       const names = cluster.groups.map(({ name }) => name).join(',');

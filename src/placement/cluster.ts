@@ -163,6 +163,8 @@ export type PlacementFailure =
   | 'migration'
   | 'disk-count'
   | 'spindles'
+  /** One of Skein's own. */
+  | 'rules'
   | 'internal';
 
 /** As the htools print them. */
@@ -175,6 +177,7 @@ export const failureName: { readonly [failure in PlacementFailure]: string } = {
   migration: 'FailMig',
   'disk-count': 'FailDiskCount',
   spindles: 'FailSpindles',
+  rules: 'FailRule',
   internal: 'FailInternal',
 };
 
