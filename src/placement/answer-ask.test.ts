@@ -44,7 +44,7 @@ describe('a node for a new instance', () => {
     assert.equal(answer.nodes?.[0]?.name, 'c');
     const waiting = instance('new', { template: 'sharedfile' });
     const table = buildTable(full, { waiting: [waiting] });
-    const wanted = { instance: waiting, demand: table.demands[2]! };
+    const wanted = { index: 2, instance: waiting, demand: table.demands[2]! };
     const options = { force: false, capacity_checks: false };
     const best = allocate(openPlacing(table), wanted, { primaries: [0, 1, 2], secondariesOf: null }, options);
     assert.equal(answer.score, best.solution?.score);
@@ -250,5 +250,41 @@ describe('an instance where somebody wants it', () => {
       explainRefusals(admit(of, 'warn').refused),
       /^b: needs 3500 MiB of memory, has 3000 MiB free \(500 MiB short\)$/,
     );
+  });
+});
+
+describe('rules by tags', () => {
+  const apart = { tags: ['skein:anti-affinity:must:db'] };
+
+  it('keep a new instance off, and say of each node why', () => {
+    const of = cluster([node('a'), node('b')], [on('x', 0, apart), on('y', 1, apart), on('z', 0)]);
+    const refused = answerAsk(viewOf(of), ask({}, apart));
+    assert.equal(refused.nodes, null);
+    assert.match(explainRefusals(refused.refused), /^a: .*x.*; b: .*y/);
+    const room = cluster([node('a'), node('b'), node('c')], [on('x', 0, apart), on('y', 1, apart)]);
+    assert.equal(answerAsk(viewOf(room), ask({}, apart)).nodes?.[0]?.name, 'c');
+  });
+
+  it('keep it off a node that somebody named, too', () => {
+    const of = cluster([node('a'), node('b')], [on('x', 0, apart)]);
+    const admit = (name: string) =>
+      answerAsk(viewOf(of), {
+        type: 'admit',
+        instance: ask({}, apart).instance,
+        node: of.nodes.find((each) => each.name === name)!.uuid,
+        admission: 'off',
+      });
+    assert.equal(admit('a').nodes, null);
+    assert.equal(admit('b').nodes?.[0]?.name, 'b');
+  });
+
+  it('are kept where an instance has to go elsewhere; what contradicts itself holds up nothing', () => {
+    const nodes = [node('a'), node('b'), node('c')];
+    const of = cluster(nodes, [on('x', 0, apart), on('y', 1, apart)]);
+    const relocate = { type: 'relocate', instance: 'x', may_stay: false } as const;
+    assert.equal(answerAsk(viewOf(of), relocate).nodes?.[0]?.name, 'c');
+    const wrong = { tags: [...apart.tags, 'skein:affinity:must:db'] };
+    const mad = cluster(nodes, [on('x', 0, wrong), on('y', 1, wrong)]);
+    assert.equal(answerAsk(viewOf(mad), relocate).nodes?.length, 1);
   });
 });

@@ -24,15 +24,19 @@ import type {
 import { memoryRefusal, nodeRefusals, type Search } from './placement-refusals.ts';
 import { isRedundant, openRedundancy, type Redundancy } from './redundancy.ts';
 import { moveOut } from './residents.ts';
+import { ruleFailures } from './rule-failures.ts';
+import type { PlacementRules } from './rules.ts';
 import {
   buildTable,
   commonLocations,
   FITS,
+  lift,
   mayMigrate,
   primaryFailure,
   removePrimary,
   type Table,
 } from './table.ts';
+import { readRules } from './table-rules.ts';
 
 export function answerAsk(view: PlacementView, ask: PlacementAsk): PlacementAnswer {
   switch (ask.type) {
@@ -49,8 +53,9 @@ function answerAllocate(given: PlacementView, ask: AllocateAsk): PlacementAnswer
   const view = ask.check_policy ? given : { ...given, cluster: withoutPolicies(given.cluster) };
   const { cluster } = view;
   const instance = onNoNode(ask.instance);
-  const table = buildTable(cluster, { waiting: [instance] });
-  const wanted: Wanted = { instance, demand: table.demands[cluster.instances.length]! };
+  const table = buildTable(cluster, { waiting: [instance], rules: rulesWith(cluster, [instance]) });
+  const index = cluster.instances.length;
+  const wanted: Wanted = { index, instance, demand: table.demands[index]! };
   return search({
     view,
     placing: openPlacing(table),
@@ -70,12 +75,13 @@ function answerRelocate(given: PlacementView, ask: RelocateAsk): PlacementAnswer
   const index = cluster.instances.findIndex(({ uuid }) => uuid === ask.instance);
   const instance = cluster.instances[index];
   if (instance === undefined) return refusedBy([]);
-  const table = buildTable(cluster);
+  const table = buildTable(cluster, { rules: rulesIfSound(cluster) });
   const placing = openPlacing(table);
-  const wanted: Wanted = { instance, demand: table.demands[index]! };
+  const wanted: Wanted = { index, instance, demand: table.demands[index]! };
   const source = table.primary[index]!;
   moveOut(placing.residents, source, instance);
   removePrimary(table, source, wanted.demand, commonLocations(table, source, -1));
+  lift(table, index);
   const refusalOf = (node: number): Refusal | null => {
     if (node === source) return ask.may_stay ? null : { code: 'excluded', text: 'owns it already' };
     if (wanted.demand.local) {
@@ -162,17 +168,22 @@ function answerAdmit(view: PlacementView, ask: AdmitAsk): PlacementAnswer {
   if (view.refusals[node]?.code === 'no-live-data')
     return { nodes: [named], score: null, refused: [], unsafe: null, forced: false };
   const instance = onNoNode(ask.instance);
-  const table = buildTable(cluster, { waiting: [instance] });
+  const index = cluster.instances.findIndex(({ uuid }) => uuid === instance.uuid);
+  // Where it is already, its rules were kept or not.
+  const rules = index === -1 ? rulesWith(cluster, [instance]) : null;
+  const table = buildTable(cluster, { waiting: [instance], rules });
   const placing = openPlacing(table);
   // What it is now goes, and before that the cluster is judged.
   const before = ask.admission === 'off' ? null : judged(placing);
   const safe = before !== null && isRedundant(before);
-  const index = cluster.instances.findIndex(({ uuid }) => uuid === instance.uuid);
   if (index !== -1) {
     moveOut(placing.residents, table.primary[index]!, cluster.instances[index]!);
     removePrimary(table, table.primary[index]!, table.demands[index]!, 0);
   }
-  const wanted: Wanted = { instance, demand: table.demands[cluster.instances.length]! };
+  const waiting = cluster.instances.length;
+  const wanted: Wanted = { index: waiting, instance, demand: table.demands[waiting]! };
+  const broken = table.rules === null ? [] : ruleFailures(table.rules.rules, waiting, node, -1);
+  if (broken.length > 0) return refusedBy([{ ...named, code: 'rules', text: broken[0]!.text }]);
   if (primaryFailure(table, node, wanted.demand, true) !== FITS) {
     const refusal = memoryRefusal(table, node, wanted);
     if (refusal !== null) return refusedBy([{ ...named, ...refusal }]);
@@ -181,6 +192,20 @@ function answerAdmit(view: PlacementView, ask: AdmitAsk): PlacementAnswer {
   const unsafe = safe ? firstLoss(placing, wanted, solution) : null;
   if (unsafe !== null && ask.admission === 'refuse') return { ...refusedBy([]), unsafe };
   return { nodes: [named], score: null, refused: [], unsafe, forced: false };
+}
+
+/** Of a cluster that has new instances, too. @throws Error when the rules in the tags contradict each other */
+function rulesWith(cluster: PlacementCluster, waiting: readonly PlacementInstance[]): PlacementRules | null {
+  const read = readRules({ ...cluster, instances: [...cluster.instances, ...waiting] });
+  if ('errors' in read)
+    throw new Error(`the rules in the tags contradict each other: ${read.errors[0]!.text}`);
+  return read.rules;
+}
+
+/** What has to go elsewhere is not held up by tags that contradict each other. */
+function rulesIfSound(cluster: PlacementCluster): PlacementRules | null {
+  const read = readRules(cluster);
+  return 'errors' in read ? null : read.rules;
 }
 
 function refusedBy(refused: readonly NodeRefusal[]): PlacementAnswer {

@@ -9,6 +9,7 @@ import { mirrorKind, type PlacementCluster } from './cluster.ts';
 import type { Named } from './maintenance-plan.ts';
 import { clusterScore } from './score.ts';
 import { buildTable, cloneTable, type Table } from './table.ts';
+import { readRules } from './table-rules.ts';
 
 export interface BalancePlanRequest {
   /** uuid; null: every group. */
@@ -66,7 +67,8 @@ function balanceGroup(
   group: Named,
   request: BalancePlanRequest,
 ): GroupBalance {
-  let table = buildTable(cluster);
+  const read = readRules(cluster);
+  let table = buildTable(cluster, { rules: 'errors' in read ? null : read.rules });
   const nodes = nodesOfGroup(table, at);
   const before = clusterScore(table, nodes);
   const moves: PlannedMove[] = [];

@@ -10,7 +10,8 @@ import { type HomelessInstance, lossOf } from './node-loss.ts';
 import type { PlacementView } from './placement-ask.ts';
 import { openRedundancy } from './redundancy.ts';
 import { readResidents } from './residents.ts';
-import { buildTable } from './table.ts';
+import { buildTable, type Table } from './table.ts';
+import { readRules } from './table-rules.ts';
 
 export interface ReportAsk {
   /** What new instances have their disks on. */
@@ -64,8 +65,14 @@ export function reportCluster({ cluster, refusals }: PlacementView, ask: ReportA
   return { template: ask.template, groups, losses: losses(cluster, ask.lost) };
 }
 
+/** Tags that contradict each other are no reason to report nothing. */
+function tableOf(cluster: PlacementCluster): Table {
+  const read = readRules(cluster);
+  return buildTable(cluster, { rules: 'errors' in read ? null : read.rules });
+}
+
 function losses(cluster: PlacementCluster, lost: string | null): readonly LossReport[] {
-  const table = buildTable(cluster);
+  const table = tableOf(cluster);
   const nodes = cluster.nodes.map((_, node) => node);
   const redundancy = openRedundancy(table, readResidents(table), nodes);
   return nodes
@@ -96,7 +103,7 @@ function reportGroup(
   const report = { name, alloc_policy, nodes: own.nodes.length, usable };
   if (usable === 0) return { ...report, ...empty, stopped: 'no node of it takes instances' };
   if (alloc_policy === 'unallocable') return { ...report, ...empty, stopped: 'it is unallocable' };
-  const measured = measureCapacity(own, { template });
+  const measured = measureCapacity(tableOf(own), { template });
   if (typeof measured === 'string') return { ...report, ...empty, stopped: measured };
   const stopped = measured.tiered.stopped
     ? 'a node of it could not take over from another already'

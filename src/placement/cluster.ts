@@ -165,6 +165,8 @@ export type PlacementFailure =
   | 'migration'
   | 'disk-count'
   | 'spindles'
+  /** One of Skein's own. */
+  | 'rules'
   | 'internal';
 
 /** As the htools print them. */
@@ -177,6 +179,7 @@ export const failureName: { readonly [failure in PlacementFailure]: string } = {
   migration: 'FailMig',
   'disk-count': 'FailDiskCount',
   spindles: 'FailSpindles',
+  rules: 'FailRule',
   internal: 'FailInternal',
 };
 

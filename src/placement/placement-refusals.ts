@@ -3,6 +3,7 @@ import type { Placing, Wanted } from './allocate.ts';
 import { failureName } from './cluster.ts';
 import type { Admission, NodeRefusal, PlacementView, Refusal } from './placement-ask.ts';
 import { instanceBreach, policyAt } from './policy.ts';
+import { ruleFailures } from './rule-failures.ts';
 import {
   type Demand,
   FITS,
@@ -51,6 +52,8 @@ function refusalOf(search: Search, node: number): Refusal {
   if (standing !== null && standing !== undefined) return standing;
   const breach = instanceBreach(wanted.instance, policyAt(view.cluster, node), table.exclusive[node] === 1);
   if (breach !== null) return { code: 'policy', text: `does not allow it by its policy: ${breach.text}` };
+  const broken = table.rules === null ? [] : ruleFailures(table.rules.rules, wanted.index, node, -1);
+  if (broken.length > 0) return { code: 'rules', text: broken[0]!.text };
   const failure = primaryFailure(table, node, wanted.demand, search.may_force);
   if (failure === FITS) {
     const more = search.node_count === 2 ? ', or no second node has room for the copy' : '';
