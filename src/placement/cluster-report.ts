@@ -103,11 +103,17 @@ function reportGroup(
   const report = { name, alloc_policy, nodes: own.nodes.length, usable };
   if (usable === 0) return { ...report, ...empty, stopped: 'no node of it takes instances' };
   if (alloc_policy === 'unallocable') return { ...report, ...empty, stopped: 'it is unallocable' };
-  const measured = measureCapacity(tableOf(own), { template });
+  // One node alone was never to be made up for.
+  const alone = usable === 1;
+  const measured = measureCapacity(tableOf(own), {
+    template,
+    capacity_checks: !alone,
+    accept_existing: alone,
+  });
   if (typeof measured === 'string') return { ...report, ...empty, stopped: measured };
   const stopped = measured.tiered.stopped
     ? 'a node of it could not take over from another already'
-    : measured.bad_groups.length > 0
+    : !alone && measured.bad_groups.length > 0
       ? 'the loss of some node of it could not be made up for already'
       : null;
   return {
