@@ -248,7 +248,8 @@ test('maintenance: plan, run, status, pause, resume', async () => {
   assert.deepEqual(agent.requests.at(-1)?.params, { nodes: ['n1', 'n2'], offline: true });
 
   assert.equal((await run('maintenance', 'run', 'n1', '--reboot-by', 'hand', '--submit')).status, 0);
-  const [job] = agent.requests.at(-1)?.params.jobs as { ops: Record<string, unknown>[] }[];
+  const { jobs } = agent.requests.at(-1)!.params as { jobs: { ops: Record<string, unknown>[] }[] };
+  const [job] = jobs;
   assert.deepEqual(job?.ops[0], {
     OP_ID: 'OP_MAINTENANCE_RUN',
     nodes: ['n1'],
