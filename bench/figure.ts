@@ -41,5 +41,7 @@ export interface Figure {
   readonly root: boolean;
   /** Commands it runs beside the lab's, with their Debian packages. */
   readonly needs: readonly (readonly [command: string, debian_package: string])[];
+  /** Rounds where nothing else was asked for; absent: 20. */
+  readonly usual_trials?: number;
   run(context: BenchContext): Promise<void>;
 }

@@ -15,24 +15,38 @@ import { idle } from './idle.ts';
 import { job } from './job.ts';
 import { list } from './list.ts';
 import { noElection } from './no-election.ts';
+import { placement } from './placement.ts';
 import { jsonLine, table, verdict } from './report.ts';
 
-const figures: readonly Figure[] = [failoverKill, failoverCut, list, job, consensus, idle, noElection];
+const figures: readonly Figure[] = [
+  failoverKill,
+  failoverCut,
+  list,
+  job,
+  consensus,
+  idle,
+  noElection,
+  placement,
+];
 
 const help = `Usage: npm run bench -- [options]
   --only NAME     one of ${figures.map((figure) => figure.name).join(', ')}; may be given again
-  --trials N      rounds of each (20)
+  --trials N      rounds of each (20; 5 of placement)
   --minutes N     of the test that no election happens (10)
   --quick         few rounds: shows that it works, figures are not to be quoted
   --json FILE     appends one line of JSON for each measurement
 ${figures.map((figure) => `  ${figure.name.padEnd(14)}  ${figure.summary}`).join('\n')}
 `;
 
+const usual_trials = 20;
+const quick_trials = 3;
+
 class UsageError extends Error {}
 
 interface Options {
   readonly only: readonly Figure[];
-  readonly trials: number;
+  /** null: as many as are usual. */
+  readonly trials: number | null;
   readonly minutes: number;
   readonly quick: boolean;
   readonly json: string | null;
@@ -68,7 +82,7 @@ function readOptions(argv: readonly string[]): Options | null {
   });
   return {
     only,
-    trials: whole(values.trials ?? (quick ? '3' : '20'), '--trials', 1, 1_000),
+    trials: values.trials === undefined ? null : whole(values.trials, '--trials', 1, 1_000),
     minutes: whole(values.minutes ?? (quick ? '1' : '10'), '--minutes', 1, 1_440),
     quick,
     json: values.json ?? null,
@@ -113,7 +127,8 @@ async function main(): Promise<number> {
       say(jsonLine(measurement));
       if (options.json !== null) appendFileSync(options.json, `${jsonLine(measurement)}\n`);
     };
-    const { trials, minutes, quick } = options;
+    const { minutes, quick } = options;
+    const trials = options.trials ?? (quick ? quick_trials : (figure.usual_trials ?? usual_trials));
     try {
       await figure.run({ trials, minutes, quick, emit, say, signal: stop.signal });
     } catch (error) {

@@ -59,6 +59,7 @@ export function randomFrom(seed: number): () => number {
 }
 
 const cpus_per_node = 32;
+const largest_mib = 65536;
 const sizes_mib = [1024, 2048, 2048, 4096, 4096, 8192];
 
 /** What is left on each node while instances are placed. */
@@ -159,13 +160,18 @@ function generateInstance(
   const template = templates[Math.floor(random() * templates.length)] ?? 'drbd';
   const drawn = sizes_mib[Math.floor(random() * sizes_mib.length)]! / 3584;
   const odd = request.odd_sizes === true ? at % 97 : 0;
-  const memory_mib = Math.max(128, Math.round((drawn * mean_mib) / 128) * 128) + odd;
+  // No instance is larger than half a node: few instances do not fill a cluster.
+  const wanted_mib = Math.max(128, Math.round((drawn * mean_mib) / 128) * 128);
+  const drawn_mib = Math.min(largest_mib, wanted_mib) + odd;
   const disk_mib = 10240 * (1 + Math.floor(random() * 4)) + odd;
   const status: RunStatus = random() < (request.down ?? 0) ? 'ADMIN_down' : 'running';
   const auto_balance = random() >= (request.unbalanced ?? 0);
   const forthcoming = random() < (request.forthcoming ?? 0);
   const local = template === 'drbd' || template === 'plain';
-  const primary = choose(random, nodes, room, memory_mib, local ? disk_mib : 0, -1);
+  const primary = choose(random, nodes, room, drawn_mib, local ? disk_mib : 0, -1);
+  // Where it fits nowhere it is smaller, unless more was asked for than there is.
+  const fits = room.memory[primary]! > drawn_mib || (request.fill ?? 0) > 1;
+  const memory_mib = fits ? drawn_mib : Math.max(128, Math.floor(room.memory[primary]! / 2));
   const secondary = template === 'drbd' ? choose(random, nodes, room, 0, disk_mib, primary) : -1;
   if (status === 'running' && !forthcoming) room.memory[primary]! -= memory_mib;
   if (local && !forthcoming) room.disk[primary]! -= disk_mib;

@@ -14,11 +14,11 @@ import {
 import { inconsistencies } from '../../src/placement/inconsistencies.ts';
 import { InputError } from '../../src/placement/input-error.ts';
 import { buildTable } from '../../src/placement/table.ts';
-import { aliasesOf, loadCluster, reasonOf, warn } from './load.ts';
+import { aliasesOf, loadCluster, warn } from './load.ts';
 import * as option from './options.ts';
 import { type CommonOptions, common_defaults, listOf, optionsOf } from './options.ts';
 import { listsOf, nodeLists, printNodes, saveCluster } from './print.ts';
-import { Failure, type Program, type World } from './program.ts';
+import { Failure, fileReason, type Program, type World } from './program.ts';
 
 interface HailOptions extends CommonOptions {
   readonly restrict_to: readonly string[] | null;
@@ -88,7 +88,7 @@ async function readInput(options: HailOptions, world: World, file: string): Prom
   try {
     text = world.readFile(file);
   } catch (error) {
-    throw new Failure(`${file}: ${reasonOf(error)}`);
+    throw new Failure(`${file}: ${fileReason(error)}`);
   }
   const input = parse(text, { kvm_node_memory_mib: options.static_kvm_node_memory_mib });
   warn(world, inconsistencies(input.cluster));

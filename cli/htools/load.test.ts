@@ -75,6 +75,31 @@ describe('loadCluster', () => {
     assert.equal(asked[0], 'http://localhost:1234/2/info');
   });
 
+  it('asks the monitoring daemons of all nodes, and tells which do not answer', async () => {
+    const loads = async (answer: (url: string) => string) => {
+      const world = testWorld({ ...files, answer });
+      const { cluster } = await loadCluster({ ...common_defaults, text_file: 'cluster', mond: true }, world);
+      return { loads: cluster.nodes.map(({ cpu_load }) => cpu_load), said: world.printed.err };
+    };
+    const all = await loads((url) =>
+      JSON.stringify({ data: { cpu_number: 1, cpus: [], cpu_total: url.includes('//a.') ? 4 : 2 } }),
+    );
+    assert.deepEqual(all, { loads: [4, 2], said: '' });
+    const asked: string[] = [];
+    const some = await loads((url) => {
+      asked.push(url);
+      if (url.includes('//b.')) throw new Error('refused');
+      return JSON.stringify({ data: { cpu_number: 1, cpus: [], cpu_total: 4 } });
+    });
+    assert.equal(asked[0], 'http://a.example.com:1815/1/report/default/cpu-avg-load');
+    assert.deepEqual(some, {
+      loads: [undefined, undefined],
+      said:
+        "Failed to contact node's b.example.com MonD for DC cpu-avg-load\n" +
+        "Didn't receive an answer by all MonDs, cpu-avg-load's data will be ignored.\n",
+    });
+  });
+
   it('finds instances by the beginning of their names', async () => {
     const options = { ...common_defaults, text_file: 'cluster' };
     const fixed = async (changes: Partial<CommonOptions>): Promise<readonly number[]> => [
@@ -90,7 +115,16 @@ describe('loadCluster', () => {
     ['two sources', { text_file: 'cluster', rapi: 'host' }, /^Only one of the rapi, luxi, and data files/],
     ['a file that is not there', { text_file: 'x' }, /aborting: x: openFile: does not exist/],
     ['LUXI', { luxi: '/socket' }, /no LUXI socket in Skein: expected -m ADDRESS.*-t FILE/],
-    ['MonD', { text_file: 'cluster', mond: true }, /no monitoring daemons: expected -U FILE/],
+    [
+      'daemons that must all answer, and do not',
+      { text_file: 'cluster', mond: true, mond_exit_on_missing: true },
+      /^Not all required data available$/,
+    ],
+    [
+      "a file of daemons' reports that is none",
+      { text_file: 'cluster', mond: true, mond_file: 'used' },
+      /^can't parse MonD data: file: no JSON/,
+    ],
     [
       'measurements that are none',
       { text_file: 'cluster', utilisation_file: 'nonsense' },

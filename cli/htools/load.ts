@@ -1,7 +1,7 @@
 /**
  * The cluster that a command line names: from a file (`-t`), a remote API (`-m`), an allocator's request (`-I`) or a
- * description (`--simulate`); with what was measured of instances (`-U`); as a table with the nodes that are to count as
- * offline (`-O`) and the limits asked for.
+ * description (`--simulate`); with what was measured of instances (`-U`, `--mond`); as a table with the nodes that are
+ * to count as offline (`-O`) and the limits asked for.
  */
 import type { PlacementCluster, Utilisation } from '../../src/placement/cluster.ts';
 import { inconsistencies } from '../../src/placement/inconsistencies.ts';
@@ -13,8 +13,9 @@ import { buildTable, type Table } from '../../src/placement/table.ts';
 import { readRules } from '../../src/placement/table-rules.ts';
 import { parseTextCluster } from '../../src/placement/text-format.ts';
 import { parseUtilisation, withoutUtilisation, withUtilisation } from '../../src/placement/utilisation.ts';
+import { addMeasuredLoad } from './mond.ts';
 import type { CommonOptions } from './options.ts';
-import { Failure, type World } from './program.ts';
+import { Failure, fileReason, type World } from './program.ts';
 
 const default_rapi_port = 5080;
 
@@ -30,11 +31,11 @@ export async function loadCluster(options: CommonOptions, world: World): Promise
   if (sources.length > 1) {
     throw new Failure('Only one of the rapi, luxi, and data files options should be given.');
   }
-  refuseMond(options);
   const measured = readUtilisation(options, world);
   try {
     const read = await readCluster(options, world);
-    const cluster = options.ignore_utilisation ? withoutUtilisation(read) : withUtilisation(read, measured);
+    const used = options.ignore_utilisation ? withoutUtilisation(read) : withUtilisation(read, measured);
+    const cluster = await addMeasuredLoad(used, options, world);
     const fixed = fixedInstances(options, cluster);
     if (options.verbosity !== 0) warn(world, inconsistencies(cluster));
     return { cluster, fixed };
@@ -74,15 +75,8 @@ function read(world: World, path: string): string {
   try {
     return world.readFile(path);
   } catch (error) {
-    throw new Failure(`failed to load data, aborting: ${path}: ${reasonOf(error)}`);
+    throw new Failure(`failed to load data, aborting: ${path}: ${fileReason(error)}`);
   }
-}
-
-export function reasonOf(error: unknown): string {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
-    return 'openFile: does not exist (No such file or directory)';
-  }
-  return error instanceof Error ? error.message : String(error);
 }
 
 async function readRapi(address: string, options: CommonOptions, world: World): Promise<PlacementCluster> {
@@ -131,18 +125,13 @@ function parseJson(text: string, where: string): unknown {
   }
 }
 
-function refuseMond(options: CommonOptions): void {
-  if (!options.mond && options.mond_file === null) return;
-  throw new Failure('--mond: Skein has no monitoring daemons: expected -U FILE with what was measured');
-}
-
 function readUtilisation(options: CommonOptions, world: World): ReadonlyMap<string, Utilisation> {
   if (options.utilisation_file === null) return new Map();
   try {
     return parseUtilisation(world.readFile(options.utilisation_file));
   } catch (error) {
     if (error instanceof InputError) throw new Failure(`can't parse utilisation data: ${error.message}`);
-    throw new Failure(`${options.utilisation_file}: ${reasonOf(error)}`);
+    throw new Failure(`${options.utilisation_file}: ${fileReason(error)}`);
   }
 }
 

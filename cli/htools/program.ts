@@ -32,6 +32,14 @@ export class Failure extends Error {
   }
 }
 
+/** Why a file could not be read, in the htools' words. */
+export function fileReason(error: unknown): string {
+  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+    return 'openFile: does not exist (No such file or directory)';
+  }
+  return error instanceof Error ? error.message : String(error);
+}
+
 export const version = '0.1.0';
 
 /** Runs a program, to its exit status. */

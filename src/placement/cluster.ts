@@ -89,6 +89,8 @@ export interface PlacementNode {
   readonly spindles: number;
   readonly free_spindles: number;
   readonly tags: readonly string[];
+  /** The CPU load that was measured of the whole node; absent: the sum of its instances'. */
+  readonly cpu_load?: number;
   /** Where it is, beside what its tags say: `rack:r7`, `room:a`; a level and a domain. Skein's own; empty: not known. */
   readonly failure_domains: readonly string[];
 }

@@ -285,6 +285,7 @@ function fill(table: Table, policyOf: (group: number) => InstancePolicy): void {
   for (const [node, figures] of cluster.nodes.entries()) {
     const at = node * STRIDE;
     const recorded = Math.trunc(figures.total_memory_mib) - figures.node_memory_mib;
+    if (figures.cpu_load !== undefined) state[at + CPU_LOAD] = figures.cpu_load;
     const missing = recorded - state[at + INSTANCE_MEMORY]! - figures.free_memory_mib;
     // Promised beyond what there is, where the policy says so.
     const over = Math.max(0, policyOf(figures.group).memory_ratio - 1) * recorded;

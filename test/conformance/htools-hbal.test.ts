@@ -7,6 +7,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { type ClusterRequest, generateCluster } from '../../bench/placement/generate.ts';
+import { planCost } from '../../bench/placement/plan-cost.ts';
+import { unbalancedRequests } from '../../bench/placement/unbalanced.ts';
 import { hbal } from '../../cli/htools/hbal.ts';
 import { hcheck } from '../../cli/htools/hcheck.ts';
 import { hinfo } from '../../cli/htools/hinfo.ts';
@@ -107,6 +109,21 @@ test('generated clusters of every kind: the same moves, the same tables', async 
   }
 });
 
+test('small clusters of every kind, balanced to the end: no worse a score, and no more that is sent', async (t) => {
+  if (no_peer !== false) return t.skip(no_peer);
+  const file = join(scratchFolder(t), 'cluster.data');
+  for (const request of unbalancedRequests(6, 36)) {
+    const cluster = generateCluster(request);
+    writeFileSync(file, formatTextCluster(cluster));
+    const args = ['-v', '-t', file];
+    const peer = planCost(runPeer('hbal', args).out, cluster);
+    const ours = planCost((await runHtool(hbal, args, (path) => readFileSync(path, 'utf8'))).out, cluster);
+    assert.ok(ours.final_score <= peer.final_score, JSON.stringify({ request, ours, peer }));
+    assert.ok(ours.moved_mib <= peer.moved_mib, JSON.stringify({ request, ours, peer }));
+    assert.ok(peer.moves > 0, `nothing to do in ${JSON.stringify(request)}`);
+  }
+});
+
 const options: readonly (readonly string[])[] = [
   ['-E'],
   ['-E', '--restricted-migration'],
@@ -144,6 +161,47 @@ test('every option that changes what is found or shown', async (t) => {
   };
   writeFileSync(file, formatTextCluster(generateCluster(request)));
   for (const given of options) await compare('hbal', ['-t', file, '-l', '5', ...given]);
+});
+
+test('the load that monitoring daemons measured', async (t) => {
+  if (no_peer !== false) return t.skip(no_peer);
+  const scratch = scratchFolder(t);
+  const file = join(scratch, 'cluster.data');
+  const cluster = generateCluster({ nodes: 6, instances: 24, seed: 12, mixed_nodes: true });
+  writeFileSync(file, formatTextCluster(cluster));
+  const report = (name: string, data: unknown) => ({
+    ...{ name, version: 'B', format_version: 1, timestamp: 1, category: null, kind: 0 },
+    data,
+  });
+  const whole = cluster.nodes.map(({ name }, at) => {
+    const own = cluster.instances.filter(({ primary }) => primary === at);
+    return {
+      node: name,
+      reports: [
+        report('cpu-avg-load', { cpu_number: 2, cpus: [at, 0.25], cpu_total: at * 1.5 + 0.25 }),
+        report('xen-cpu-avg-load', Object.fromEntries(own.map((one, place) => [one.name, place * 0.3]))),
+      ],
+    };
+  });
+  const part = whole.slice(1);
+  const odd = whole.map((node, at) => ({
+    ...node,
+    reports: [report('cpu-avg-load', { cpu_number: 2, cpus: at === 3 ? ['x'] : [1], cpu_total: 1 })],
+  }));
+  for (const [name, data] of Object.entries({ whole, part, odd })) {
+    const path = join(scratch, name);
+    writeFileSync(path, JSON.stringify(data));
+    const given = ['-t', file, '-l', '4', '-vvv', `--mond-data=${path}`];
+    for (const more of [
+      [],
+      ['--mond=yes'],
+      ['--mond=yes', '--mond-xen'],
+      ['--mond=yes', '--ignore-dynu'],
+      ['--mond=yes', '--exit-on-missing-mond-data'],
+    ]) {
+      await compare('hbal', [...given, ...more]);
+    }
+  }
 });
 
 test('mistakes on the command line: the same words and exit codes', async (t) => {
