@@ -2,18 +2,21 @@
 import type { Job, OpInput } from '../src/config/model.ts';
 import { ApiCallError } from '../src/node/api-client.ts';
 import type { ClusterInitParams } from '../src/node/api-types.ts';
+import { type BalanceOptions, balanceCommand, describeBalance } from './cluster-balance.ts';
+import { type CapacityOptions, capacity } from './cluster-capacity.ts';
 import { registerRecover } from './cluster-recover.ts';
 import { collect } from './collect.ts';
 import { confirm } from './confirm.ts';
 import { type ExitStatus, exit_status, usageError } from './exit-status.ts';
 import { printInfo } from './info.ts';
+import { addIPolicyOptions, type IPolicyOptions, ipolicyOf, specOptions } from './ipolicy-options.ts';
 import { parseHypervisorParams, parseKeyValues, parseWhole, parseYesNo } from './key-values.ts';
 import { parseBackendParams, typeHypervisorParams, type Value } from './param-types.ts';
 import type { Register } from './register.ts';
 import type { Session } from './session.ts';
 import { addSubmitOptions, type SubmitOptions, submitJobs } from './submit.ts';
 
-interface InitOptions {
+interface InitOptions extends IPolicyOptions {
   readonly nodeName?: string;
   readonly primaryIp: string;
   readonly masterIp: string;
@@ -29,7 +32,7 @@ interface InitOptions {
   readonly candidatePoolSize: string;
 }
 
-interface ModifyOptions extends SubmitOptions {
+interface ModifyOptions extends SubmitOptions, IPolicyOptions {
   readonly force?: boolean;
   readonly backendParameters?: string;
   readonly candidatePoolSize?: string;
@@ -46,6 +49,7 @@ interface ModifyOptions extends SubmitOptions {
   readonly fileStorageDir?: string;
   readonly sharedFileStorageDir?: string;
   readonly ha?: string;
+  readonly admission?: string;
 }
 
 /** Parameters of leases and repair: numbers, and the repair policy. */
@@ -79,6 +83,7 @@ function textValues(text: string, option: string): Record<string, string> {
 }
 
 async function init(session: Session, name: string, options: InitOptions): Promise<void> {
+  const ipolicy = ipolicyOf(options) as ClusterInitParams['ipolicy'];
   const status = await session.call('status', {});
   const params: ClusterInitParams = {
     cluster_name: name,
@@ -95,6 +100,7 @@ async function init(session: Session, name: string, options: InitOptions): Promi
     hvparams: hvParams(options.hypervisorParameters ?? []),
     ha: options.ha === undefined ? {} : haParams(options.ha),
     candidate_pool_size: parseWhole(options.candidatePoolSize, '-C', 1),
+    ...(ipolicy === undefined ? {} : { ipolicy }),
   };
   const { uuid } = await session.call('cluster.init', params);
   if (session.globals.json) session.printJson({ cluster_name: name, uuid });
@@ -141,6 +147,8 @@ export function clusterModifyOp(options: ModifyOptions): OpInput {
   set('file_storage_dir', options.fileStorageDir);
   set('shared_file_storage_dir', options.sharedFileStorageDir);
   set('ha', map(options.ha, haParams));
+  set('admission', options.admission);
+  set('ipolicy', ipolicyOf(options));
   if (Object.keys(op).length === 1) {
     throw usageError(
       'nothing to change was given',
@@ -213,8 +221,7 @@ async function destroy(session: Session, sure: boolean): Promise<ExitStatus> {
 export const register: Register = (program, wrap) => {
   const cluster = program.command('cluster').description('the cluster as a whole');
   registerRecover(cluster, wrap);
-  cluster
-    .command('init')
+  addIPolicyOptions(cluster.command('init'), true)
     .description('found a cluster on this host, which must be in none')
     .argument('<cluster-name>')
     .requiredOption('--primary-ip <address>', 'where other nodes reach this host')
@@ -241,7 +248,7 @@ export const register: Register = (program, wrap) => {
         printInfo(session, 'cluster', [], true, options.stale === true),
       ),
     );
-  addSubmitOptions(cluster.command('modify'))
+  addSubmitOptions(addIPolicyOptions(cluster.command('modify'), true))
     .description('change parameters of the cluster')
     .option('-f, --force', 'skip checks')
     .option('-B, --backend-parameters <params>', 'defaults of instances: memory=512m,…')
@@ -259,8 +266,27 @@ export const register: Register = (program, wrap) => {
     .option('--file-storage-dir <dir>', 'for file disks')
     .option('--shared-file-storage-dir <dir>', 'for sharedfile disks')
     .option('--ha <params>', 'of leases and repair')
+    .option('--admission <off|warn|refuse>', 'instances after which a lost node could not be made up for')
     .action(
       wrap((session, options: ModifyOptions) => submitJobs(session, [[clusterModifyOp(options)]], options)),
+    );
+  cluster
+    .command('capacity')
+    .description('what still fits, and what the loss of a node would do')
+    .option('-t, --disk-template <template>', 'of what is to fit (default: the first that is enabled)')
+    .option('--lost <node>', 'only what the loss of this node would do')
+    .action(wrap((session, options: CapacityOptions) => capacity(session, options)));
+  describeBalance(cluster.command('balance')).action(
+    wrap((session, options: BalanceOptions) => balanceCommand(session, options)),
+  );
+  cluster
+    .command('show-ispecs-cmd')
+    .description('the command that sets the specs of the instance policy as they are')
+    .action(
+      wrap(async (session) => {
+        const [row = {}] = await session.query('cluster', [], false);
+        session.print(`skein cluster modify ${specOptions(row, 'ipolicy')}`);
+      }),
     );
   addSubmitOptions(cluster.command('verify'))
     .description('check configuration, nodes, guests, disks and memory')

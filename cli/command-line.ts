@@ -39,6 +39,11 @@ export const groups: readonly Group[] = [
     summary: 'tags of the cluster, groups, nodes and instances',
     load: async () => (await import('./tag.ts')).register,
   },
+  {
+    name: 'maintenance',
+    summary: 'reboot hosts group after group',
+    load: async () => (await import('./maintenance.ts')).register,
+  },
   { name: 'os', summary: 'OS definitions', load: async () => (await import('./os.ts')).register },
   {
     name: 'join',

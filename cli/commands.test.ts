@@ -240,3 +240,45 @@ test('console: bytes both ways, binary safe; ^] leaves; --follow sends nothing; 
   const none = await run('instance', 'console', 'web1');
   assert.deepEqual([none.status, none.err.split('\n')[0]], [1, 'skein: web1 has no serial console']);
 });
+
+test('maintenance: plan, run, status, pause, resume', async () => {
+  const plan = { groups: [], mib: 0 };
+  agent.handle('maintenance.plan', ({ params }) => ({ plan, lines: [`before: ${params.nodes}`] }));
+  assert.equal((await run('maintenance', 'plan', 'n1', 'n2', '--offline')).out, 'before: n1,n2\n');
+  assert.deepEqual(agent.requests.at(-1)?.params, { nodes: ['n1', 'n2'], offline: true });
+
+  assert.equal((await run('maintenance', 'run', 'n1', '--reboot-by', 'hand', '--submit')).status, 0);
+  const { jobs } = agent.requests.at(-1)!.params as { jobs: { ops: Record<string, unknown>[] }[] };
+  const [job] = jobs;
+  assert.deepEqual(job?.ops[0], {
+    OP_ID: 'OP_MAINTENANCE_RUN',
+    nodes: ['n1'],
+    offline: false,
+    reboot_by: 'hand',
+    move_back: true,
+  });
+  const wrong = await run('maintenance', 'run', '--reboot-by', 'magic');
+  assert.match(wrong.err, /--reboot-by "magic" is not known.*program, oob, hand/s);
+
+  agent.handle('query', () => ({ rows: [], stale_ms: null, index: 1 }));
+  assert.match((await run('maintenance', 'status')).err, /no maintenance is under way/);
+  const input = { OP_ID: 'OP_MAINTENANCE_RUN' };
+  const log = [[1, [1_700_000_000, 0], 'message', 'group 1 of 3 (n1) begins']];
+  agent.handle('query', () => ({
+    rows: [{ id: 7, status: 'running', end_ts: null, hold: 'n2 is lost', ops: [input], oplog: [log] }],
+    stale_ms: null,
+    index: 1,
+  }));
+  assert.equal(
+    (await run('maintenance', 'status')).out,
+    'job 7: waits: n2 is lost\n  22:13:20 group 1 of 3 (n1) begins\nto go on: skein maintenance resume 7\n',
+  );
+  agent.handle('job.hold', () => null);
+  assert.match(
+    (await run('maintenance', 'pause', '--why', 'lunch')).out,
+    /^job 7 waits after the step at hand/,
+  );
+  assert.deepEqual(agent.requests.at(-1)?.params, { job: 7, why: 'lunch' });
+  assert.equal((await run('maintenance', 'resume', '7')).out, 'job 7 goes on\n');
+  assert.deepEqual(agent.requests.at(-1)?.params, { job: 7, why: null });
+});

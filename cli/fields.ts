@@ -48,7 +48,8 @@ const tables: Readonly<Record<ListResource, string>> = {
   group: `name:Group uuid:UUID ctime:CTime:time mtime:MTime:time serial_no:SerialNo:number tags:Tags:other
     alloc_policy:AllocPolicy node_cnt:Nodes:number node_list:NodeList:other pinst_cnt:Instances:number
     pinst_list:InstanceList:other ndparams:NDParams:other diskparams:DiskParameters:other
-    custom_ndparams:CustomNDParams:other custom_diskparams:CustomDiskParameters:other`,
+    custom_ndparams:CustomNDParams:other custom_diskparams:CustomDiskParameters:other
+    ipolicy:InstancePolicy:other custom_ipolicy:CustomInstancePolicy:other`,
   job: `id:ID:number status:Status summary:Summary priority:Priority:number archived:Archived:bool ops:OpCodes:other
     opresult:OpCode_result:other opstatus:OpCode_status:other oplog:OpCode_log:other opstart:OpCode_start:other
     opexec:OpCode_exec:other opend:OpCode_end:other oppriority:OpCode_prio:other

@@ -16,6 +16,7 @@ interface ModifyOptions extends SubmitOptions {
   readonly osType?: string;
   readonly forceVariant?: boolean;
   readonly force?: boolean;
+  readonly ignoreIpolicy?: boolean;
   readonly online?: boolean;
   readonly offline?: boolean;
 }
@@ -43,6 +44,7 @@ export function modifyOp(name: string, options: ModifyOptions): OpInput {
     );
   }
   if (options.forceVariant) op.force_variant = true;
+  if (options.ignoreIpolicy) op.ignore_ipolicy = true;
   if (options.force) op.force = true;
   return op;
 }
@@ -116,6 +118,7 @@ export function registerInstanceChange(parent: Command, wrap: Wrap): void {
     .option('--force-variant', 'take an OS variant that is not listed')
     .option('--offline', 'mark it offline: it is not started')
     .option('--online', 'take the mark off')
+    .option('--ignore-ipolicy', 'beyond the limits of the instance policy')
     .option('-f, --force', 'skip checks')
     .action(
       wrap(async (session, name: string, options: ModifyOptions) =>

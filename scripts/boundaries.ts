@@ -51,7 +51,7 @@ const import_table: readonly { readonly folder: string; readonly may: readonly A
 const io_allowed: readonly RegExp[] = [
   /^src\/drivers\//,
   /^src\/node\/(real-env|real-disk|real-host|durable-file|image|identity|agent|agent-options|main)\.ts$/,
-  /^src\/node\/(api-server|api-client|who-server|console|socket-stream|keeper-client)\.ts$/,
+  /^src\/node\/(api-server|api-client|who-server|console|socket-stream|keeper-client|placement-worker|placement-thread)\.ts$/,
   /^src\/node\/(mesh|keeper)\//,
   /^(cli|scripts|bench|test)\//,
   // The simulator's command line; its world may not.

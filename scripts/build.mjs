@@ -49,6 +49,12 @@ const bundles = [
     external,
     banner: { js: require_banner },
   },
+  {
+    entry: 'src/node/placement-thread.ts',
+    out: 'placement-thread.mjs',
+    format: 'esm',
+    minify: true,
+  },
   { entry: 'src/node/keeper/main.ts', out: 'keeper.cjs', ...cjs },
 ];
 

@@ -13,7 +13,8 @@ export function allocationTimes(cluster: PlacementCluster, warm: number, trials:
   const instance = { ...cluster.instances[0]!, name: 'new', uuid: 'new', primary: -1, secondary: -1 };
   const table = buildTable(cluster, { waiting: [instance] });
   const placing = openPlacing(table);
-  const wanted: Wanted = { instance, demand: table.demands[cluster.instances.length]! };
+  const index = cluster.instances.length;
+  const wanted: Wanted = { index, instance, demand: table.demands[index]! };
   const options = { force: false, capacity_checks: true };
   return Array.from({ length: warm + trials }, () => {
     const before = process.cpuUsage();

@@ -15,7 +15,7 @@ import { clusterScore, leastScore } from '../../src/placement/score.ts';
 import { searchBalance } from '../../src/placement/search-balance.ts';
 import { FREE_DISK, STRIDE, type Table, unallocatedMemory } from '../../src/placement/table.ts';
 import { formatTextCluster } from '../../src/placement/text-format-write.ts';
-import { type Aliases, aliasesOf, type Loaded, loadCluster, openTable } from './load.ts';
+import { type Aliases, aliasesOf, type Loaded, loadCluster, openTable, rulesOf } from './load.ts';
 import * as option from './options.ts';
 import { type CommonOptions, common_defaults, optionsOf } from './options.ts';
 import { metricTable, nodeLists, nodeListsAfter, printInstances, printNodes } from './print.ts';
@@ -89,7 +89,7 @@ async function run(options: CommonOptions, world: World): Promise<number> {
     world.out(`Loaded cluster tags: ${cluster.tags.join(',')}\n`);
     world.out(`Loaded cluster ipolicy: ${shownPolicy(cluster.policy)}\n`);
   }
-  const table = openTable(cluster, options);
+  const table = openTable(cluster, options, rulesOf(world, cluster));
   const aliases = aliasesOf(cluster);
   if (cluster.instances.length === 0) {
     world.out('Cluster is empty, exiting.\n');
@@ -121,7 +121,7 @@ async function run(options: CommonOptions, world: World): Promise<number> {
   else if (options.verbosity > 2) describeScore(options, world, table, group, 'Final', final);
   else world.out(`Cluster score improved from ${fixed(initial, 8)} to ${fixed(final, 8)}\n`);
   if (options.verbosity >= 1) world.out(`Solution length=${steps.length}\n`);
-  writeCommands(options, world, cluster, aliases, steps);
+  writeCommands(options, world, table, aliases, steps);
   saveCluster(
     options,
     world,
@@ -334,12 +334,12 @@ check() {
 function writeCommands(
   options: CommonOptions,
   world: World,
-  cluster: PlacementCluster,
+  { cluster, rules }: Table,
   aliases: Aliases,
   steps: readonly Step[],
 ): void {
   if (options.print_commands === null) return;
-  const all = splitJobsets(steps);
+  const all = splitJobsets(steps, rules?.rules ?? null);
   const sets = options.first_job_group ? all.slice(0, 1) : all;
   const lines = sets.flatMap((set, at) => [
     '',

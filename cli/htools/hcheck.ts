@@ -7,7 +7,7 @@ import { readResidents } from '../../src/placement/residents.ts';
 import { clusterScore } from '../../src/placement/score.ts';
 import { PRIMARIES, STRIDE, TAG_CONFLICTS, type Table } from '../../src/placement/table.ts';
 import { balanceOptions } from './hbal.ts';
-import { type Loaded, loadCluster, openTable } from './load.ts';
+import { type Loaded, loadCluster, openTable, rulesOf } from './load.ts';
 import * as option from './options.ts';
 import { type CommonOptions, common_defaults, optionsOf } from './options.ts';
 import { printKeys } from './print.ts';
@@ -70,7 +70,7 @@ interface Health {
 
 async function run(options: CommonOptions, world: World): Promise<number> {
   const loaded = await loadCluster(options, world);
-  const table = openTable(loaded.cluster, options);
+  const table = openTable(loaded.cluster, options, rulesOf(world, loaded.cluster));
   const { groups } = table.cluster;
   if (options.machine_readable) {
     printKeys(

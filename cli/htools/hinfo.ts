@@ -5,7 +5,7 @@ import { fixed } from '../../src/placement/decimal.ts';
 import { instancesTouching, nodesFailingN1 } from '../../src/placement/node-health.ts';
 import { clusterScore } from '../../src/placement/score.ts';
 import type { Table } from '../../src/placement/table.ts';
-import { aliasesOf, loadCluster, openTable } from './load.ts';
+import { aliasesOf, loadCluster, openTable, rulesOf } from './load.ts';
 import * as option from './options.ts';
 import { type CommonOptions, common_defaults, optionsOf } from './options.ts';
 import { formatTable, metricTable, nodeLists, printInstances, printNodes } from './print.ts';
@@ -39,7 +39,7 @@ async function run(options: CommonOptions, world: World): Promise<number> {
   const { cluster } = await loadCluster(options, world);
   world.out(`Loaded cluster tags: ${cluster.tags.join(',')}\n`);
   if (options.verbosity > 2) world.out(`Loaded cluster ipolicy: ${shownPolicy(cluster.policy)}\n`);
-  const table = openTable(cluster, options);
+  const table = openTable(cluster, options, rulesOf(world, cluster));
   const aliases = aliasesOf(cluster);
   if (cluster.instances.length === 0 && options.verbosity > 1) world.out('Cluster is empty.\n');
   const { nodes, instances, groups } = cluster;

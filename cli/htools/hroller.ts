@@ -8,10 +8,9 @@ import {
   type RebootGroup,
   rebootGroups,
 } from '../../src/placement/reboot-groups.ts';
-import { compileRules, type PlacementRules } from '../../src/placement/rules.ts';
 import { formatTextCluster } from '../../src/placement/text-format-write.ts';
 import type { OptionSpec } from './getopt.ts';
-import { loadCluster, openTable } from './load.ts';
+import { loadCluster, openTable, rulesOf } from './load.ts';
 import * as option from './options.ts';
 import { type CommonOptions, common_defaults, listOf, optionsOf } from './options.ts';
 import { Failure, type Program, type World } from './program.ts';
@@ -104,7 +103,7 @@ const failures: Readonly<Record<RebootFailure, string>> = {
 async function run(options: HrollerOptions, world: World): Promise<number> {
   const { cluster } = await loadCluster(options, world);
   checkMaster(options, world, cluster);
-  const table = openTable(cluster, options);
+  const table = openTable(cluster, options, null);
   saveOriginal(options, world, cluster);
   const found = rebootGroups(table, {
     group: wantedGroup(options, cluster),
@@ -146,14 +145,6 @@ function wantedGroup(options: HrollerOptions, { groups }: PlacementCluster): num
   const at = groups.findIndex(({ name, uuid }) => name === options.group || uuid === options.group);
   if (at < 0) throw new Failure('Cannot find target group.');
   return at;
-}
-
-/** Skein's own, of which clusters of others have none. */
-function rulesOf(world: World, cluster: PlacementCluster): PlacementRules {
-  const compiled = compileRules(cluster);
-  if ('errors' in compiled) throw new Failure(compiled.errors.map(({ text }) => text).join('\n'));
-  for (const text of compiled.warnings) world.err(`Warning: ${text}\n`);
-  return compiled.rules;
 }
 
 function shownGroup(

@@ -6,6 +6,7 @@ import { failureName } from '../../src/placement/cluster.ts';
 import type { CapacityResult } from '../../src/placement/cluster-capacity.ts';
 import { type Amounts, allocationDelta, type ClusterStats } from '../../src/placement/cluster-stats.ts';
 import { fixed, shortestDecimal } from '../../src/placement/decimal.ts';
+import { type KeyValue, keyLines } from './print.ts';
 
 /** Which of the two ways of placing. */
 export type Way = 'tiered' | 'standard';
@@ -15,14 +16,9 @@ const way_words: { readonly [way in Way]: { readonly prefix: string; readonly de
   standard: { prefix: 'SPEC', description: 'Standard (fixed-size)' },
 };
 
-type Key = readonly [string, string];
+type Key = KeyValue;
 
-/** As shell assignments; what is not plain is quoted. */
-export function keyLines(keys: readonly Key[]): string {
-  return keys
-    .map(([key, value]) => `HTS_${key}=${/^[\p{L}\p{N}.]*$/u.test(value) ? value : `'${value}'`}\n`)
-    .join('');
-}
+const lines = (keys: readonly Key[]): string => keyLines('HTS', keys);
 
 const efficiencies = (stats: ClusterStats) => ({
   memory: stats.instance_memory / stats.total_memory,
@@ -93,7 +89,7 @@ export interface ReportStyle {
 
 export function reportCluster(style: ReportStyle, stats: ClusterStats, node_count: number): string {
   if (style.machine) {
-    return keyLines([
+    return lines([
       ...prefixed('CLUSTER', totals(stats, true)),
       ['CLUSTER_NODES', String(node_count)],
       ...phaseKeys('INI', stats),
@@ -110,7 +106,7 @@ export function reportCluster(style: ReportStyle, stats: ClusterStats, node_coun
 export function reportSize(style: ReportStyle, way: Way, size: InstanceSize, template: DiskTemplate): string {
   const { prefix, description } = way_words[way];
   if (style.machine) {
-    return keyLines(
+    return lines(
       prefixed(prefix, [
         ...sizeKeys(size, true),
         ['RQN', template === 'drbd' ? '2' : '1'],
@@ -154,7 +150,7 @@ export function reportTiered(
       ({ size, count }) => `${size.memory_mib},${size.disk_mib},${size.vcpus},${size.spindles}=${count}`,
     );
     const { used, taken, left } = allocationDelta(before, after);
-    return keyLines([
+    return lines([
       ...phaseKeys('TRL', after),
       ['TSPEC', sizes.join(' ')],
       ...amountKeys('USED', used),
@@ -162,11 +158,11 @@ export function reportTiered(
       ...amountKeys('UNAV', left),
     ]);
   }
-  const lines = counts.map(
+  const rows = counts.map(
     ({ size, count }) =>
       `  - ${String(count).padStart(3)} instances of spec ${listed(sizeKeys(size, style.exclusive))}\n`,
   );
-  const placed = lines.length === 0 ? '  - no instances allocated\n' : lines.join('');
+  const placed = rows.length === 0 ? '  - no instances allocated\n' : rows.join('');
   return `Tiered allocation results:\n${placed}${outcome(style, before, after, result)}`;
 }
 
@@ -196,7 +192,7 @@ export function reportStandard(
     );
   }
   const reasons = byFrequency(result);
-  return keyLines([
+  return lines([
     ...phaseKeys('FIN', after),
     ['ALLOC_USAGE', fixed(instance_count / (instance_count + placed), 8)],
     ['ALLOC_INSTANCES', String(placed)],
@@ -212,7 +208,10 @@ function byFrequency({
   failures,
   stopped,
 }: CapacityResult): readonly (readonly [PlacementFailure, number])[] {
-  const counts = failure_order.map((failure) => [failure, failures.get(failure) ?? 0] as const);
+  const counts = failure_order
+    .map((failure) => [failure, failures.get(failure) ?? 0] as const)
+    // The htools have no rules: where nobody failed for one, nobody is to notice.
+    .filter(([failure, count]) => failure !== 'rules' || count > 0);
   return (stopped ? counts.filter(([, count]) => count > 0) : counts).sort((a, b) => b[1] - a[1]);
 }
 
@@ -234,7 +233,7 @@ function outcome(
     ...(style.exclusive ? [['spindles', share.spindles] as const] : []),
   ] as const;
   const width = Math.max(...shown.map(([name]) => name.length));
-  const lines = shown.map(
+  const rows = shown.map(
     ([name, value]) =>
       `  - ${name.padStart(width)} usage efficiency: ${fixed(value * 100, 2).padStart(5)}%\n`,
   );
@@ -242,6 +241,6 @@ function outcome(
     `  - most likely failure reason: ${failureName[mainReason(result)]}\n` +
     `  - initial cluster score: ${fixed(before.score, 8)}\n` +
     `  -   final cluster score: ${fixed(after.score, 8)}\n` +
-    lines.join('')
+    rows.join('')
   );
 }

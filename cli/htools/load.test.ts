@@ -160,9 +160,9 @@ describe('openTable', () => {
   it('takes nodes for offline, by the beginning of their names', async () => {
     const options = { ...common_defaults, text_file: 'cluster' };
     const { cluster } = await loadCluster(options, testWorld(files));
-    assert.deepEqual([...openTable(cluster, { ...options, offline_nodes: ['b'] }).offline], [0, 1]);
+    assert.deepEqual([...openTable(cluster, { ...options, offline_nodes: ['b'] }, null).offline], [0, 1]);
     assert.throws(
-      () => openTable(cluster, { ...options, offline_nodes: ['x', 'a', 'y'] }),
+      () => openTable(cluster, { ...options, offline_nodes: ['x', 'a', 'y'] }, null),
       new Failure('wrong node name(s) set as offline: x, y\n'),
     );
   });

@@ -7,8 +7,10 @@ import type { PlacementCluster, Utilisation } from '../../src/placement/cluster.
 import { inconsistencies } from '../../src/placement/inconsistencies.ts';
 import { InputError } from '../../src/placement/input-error.ts';
 import { parseRapiCluster } from '../../src/placement/rapi-format.ts';
+import type { PlacementRules } from '../../src/placement/rules.ts';
 import { clusterDomain, shortName } from '../../src/placement/short-names.ts';
 import { buildTable, type Table } from '../../src/placement/table.ts';
+import { readRules } from '../../src/placement/table-rules.ts';
 import { parseTextCluster } from '../../src/placement/text-format.ts';
 import { parseUtilisation, withoutUtilisation, withUtilisation } from '../../src/placement/utilisation.ts';
 import { addMeasuredLoad } from './mond.ts';
@@ -51,14 +53,22 @@ async function readCluster(options: CommonOptions, world: World): Promise<Placem
         'API, or -t FILE',
     );
   }
+  if (options.simulate.length > 0) {
+    return (await import('../../src/placement/simulated-cluster.ts')).simulateCluster(
+      options.simulate.toReversed(),
+    );
+  }
   if (options.text_file !== null) return parseTextCluster(read(world, options.text_file));
-  if (options.iallocator_file !== null) return readRequest(read(world, options.iallocator_file));
+  if (options.iallocator_file !== null) return readRequest(options, world, options.iallocator_file);
   throw new Failure('failed to load data, aborting: No backend selected! Exiting.');
 }
 
 /** Only hail and `-I` need that format: it is not loaded otherwise. */
-async function readRequest(_text: string): Promise<PlacementCluster> {
-  throw new Failure('failed to load data, aborting: -I is not there yet: expected -t FILE or -m ADDRESS');
+async function readRequest(options: CommonOptions, world: World, path: string): Promise<PlacementCluster> {
+  const { parseAllocatorInput } = await import('../../src/placement/iallocator-format.ts');
+  return parseAllocatorInput(read(world, path), {
+    kvm_node_memory_mib: options.static_kvm_node_memory_mib,
+  }).cluster;
 }
 
 function read(world: World, path: string): string {
@@ -155,8 +165,23 @@ function fixedInstances(options: CommonOptions, cluster: PlacementCluster): Read
   );
 }
 
-/** The table of a cluster, with the nodes and limits of the command line. Throws {@link Failure}. */
-export function openTable(cluster: PlacementCluster, options: CommonOptions): Table {
+/** Skein's own rules, of which clusters of others have none; warns of tags that nobody knows. Throws {@link Failure}. */
+export function rulesOf(world: World, cluster: PlacementCluster): PlacementRules | null {
+  const read = readRules(cluster);
+  if ('errors' in read) throw new Failure(read.errors.map(({ text }) => text).join('\n'));
+  for (const text of read.warnings) world.err(`Warning: ${text}\n`);
+  return read.rules;
+}
+
+/**
+ * The table of a cluster, with the nodes and limits of the command line. Throws {@link Failure}.
+ * @param rules what its moves are to keep to; null: Ganeti's alone
+ */
+export function openTable(
+  cluster: PlacementCluster,
+  options: CommonOptions,
+  rules: PlacementRules | null,
+): Table {
   const names = cluster.nodes.map(({ name }) => name);
   const found = options.offline_nodes.map((name) => ({ name, at: lookUp(names, name) }));
   const wrong = found.filter(({ at }) => at === -1);
@@ -169,10 +194,12 @@ export function openTable(cluster: PlacementCluster, options: CommonOptions): Ta
     offline: new Set(found.map(({ at }) => at)),
     max_cpu: options.max_cpu,
     min_disk: options.min_disk,
+    rules,
   });
 }
 
-function warn(world: World, texts: readonly string[]): void {
+/** That a cluster does not add up. */
+export function warn(world: World, texts: readonly string[]): void {
   if (texts.length === 0) return;
   world.err(`Warning: cluster has inconsistent data:\n${texts.map((text) => `  - ${text}\n`).join('')}\n`);
 }

@@ -4,17 +4,16 @@
  */
 import { basename } from 'node:path';
 import { runProgram } from './program.ts';
-import { process_io } from './tool-io.ts';
 import { real_world } from './world.ts';
 
 /** Runs a program with its arguments, to its exit status. */
 type Start = (argv: readonly string[]) => Promise<number>;
 
 const programs: { readonly [name: string]: Start } = {
-  hail: async (argv) => (await import('./hail.ts')).runHail(argv, process_io),
+  hail: async (argv) => runProgram((await import('./hail.ts')).hail, argv, real_world),
   hbal: async (argv) => runProgram((await import('./hbal.ts')).hbal, argv, real_world),
   hcheck: async (argv) => runProgram((await import('./hcheck.ts')).hcheck, argv, real_world),
-  hspace: async (argv) => (await import('./hspace.ts')).runHspace(argv, process_io),
+  hspace: async (argv) => runProgram((await import('./hspace.ts')).hspace, argv, real_world),
   hinfo: async (argv) => runProgram((await import('./hinfo.ts')).hinfo, argv, real_world),
   hroller: async (argv) => runProgram((await import('./hroller.ts')).hroller, argv, real_world),
 };

@@ -2,6 +2,7 @@
  * The tables that several htools print: nodes, instances, metrics; and warnings. All byte for byte as Ganeti's.
  */
 import type { Step } from '../../src/placement/balance.ts';
+import type { PlacementCluster, PlacementInstance } from '../../src/placement/cluster.ts';
 import { fixed, shortestDecimal } from '../../src/placement/decimal.ts';
 import { FAILOVER_TO_ANY } from '../../src/placement/moves.ts';
 import { metrics, metricValues, nodeValue } from '../../src/placement/score.ts';
@@ -22,6 +23,7 @@ import {
   USED_CPUS,
   unallocatedMemory,
 } from '../../src/placement/table.ts';
+import { formatTextCluster } from '../../src/placement/text-format-write.ts';
 import type { World } from './program.ts';
 
 /** Aligned columns, numbers to the right; each line begins with `prefix` and a blank, and ends with a newline. */
@@ -51,9 +53,17 @@ export interface NodeLists {
 
 /** As they are listed when read. */
 export function nodeLists(table: Table): NodeLists {
-  const primaries: number[][] = table.cluster.nodes.map(() => []);
-  const secondaries: number[][] = table.cluster.nodes.map(() => []);
-  for (const [at, instance] of table.cluster.instances.entries()) {
+  return listsOf(table.cluster.nodes.length, table.cluster.instances);
+}
+
+/** Of instances by their place, each new one first. */
+export function listsOf(
+  node_count: number,
+  instances: readonly Pick<PlacementInstance, 'primary' | 'secondary' | 'forthcoming'>[],
+): NodeLists {
+  const primaries: number[][] = Array.from({ length: node_count }, () => []);
+  const secondaries: number[][] = Array.from({ length: node_count }, () => []);
+  for (const [at, instance] of instances.entries()) {
     if (instance.forthcoming) continue;
     primaries[instance.primary]!.unshift(at);
     if (instance.secondary >= 0) secondaries[instance.secondary]!.unshift(at);
@@ -321,14 +331,32 @@ export function printInstances(
   if (wanted) world.err(`\n${title} instance map:\n${instanceTable(table, instances)}`);
 }
 
+export function printKeys(world: World, prefix: string, pairs: readonly KeyValue[]): void {
+  world.out(keyLines(prefix, pairs));
+}
+
+export type KeyValue = readonly [key: string, value: string];
+
 /** `PREFIX_KEY=value` for scripts; values with anything but letters, digits and `.` in them are quoted. */
-export function printKeys(
+export function keyLines(prefix: string, pairs: readonly KeyValue[]): string {
+  return pairs
+    .map(([key, value]) => {
+      const shown = /^[A-Za-z0-9.]*$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`;
+      return `${prefix}_${key.toUpperCase()}=${shown}\n`;
+    })
+    .join('');
+}
+
+/** Into a file of its own, if saving was asked for. @param when told in the message, e.g. `before balancing` */
+export function saveCluster(
   world: World,
-  prefix: string,
-  pairs: readonly (readonly [key: string, value: string])[],
+  save: string | null,
+  extension: string,
+  when: string,
+  cluster: () => PlacementCluster,
 ): void {
-  for (const [key, value] of pairs) {
-    const shown = /^[A-Za-z0-9.]*$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`;
-    world.out(`${prefix}_${key.toUpperCase()}=${shown}\n`);
-  }
+  if (save === null) return;
+  const path = `${save}.${extension}`;
+  world.writeFile(path, formatTextCluster(cluster()));
+  world.err(`The cluster state ${when} has been written to file '${path}'\n`);
 }

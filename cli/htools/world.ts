@@ -12,7 +12,8 @@ export const real_world: World = {
   err: (text) => {
     process.stderr.write(text);
   },
-  readFile: (path) => readFileSync(path, 'utf8'),
+  // `-`: the standard input.
+  readFile: (path) => readFileSync(path === '-' ? 0 : path, 'utf8'),
   writeFile: (path, text) => writeFileSync(path, text),
   get,
   now_ms: () => performance.now(),

@@ -165,16 +165,16 @@ export const register: Register = (program, wrap) => {
       }),
     );
   addDir(lab.command('power'))
-    .description('off: every process of the host ends at once; on: it boots')
+    .description('off: every process of the host ends at once; on: it boots; cycle: both')
     .argument('<labnode>')
-    .argument('<on|off>')
+    .argument('<on|off|cycle>')
     .action(
       wrap(async (session, name: string, word: string, options: DirOptions) => {
         const target = openLab(dirOf(session, options));
-        const on = oneOf(word, 'power', ['on', 'off']) === 'on';
-        if (on) await labPowerOn(target, name);
-        else await labPowerOff(target, name);
-        session.print(`${name} is ${word}.`);
+        const what = oneOf(word, 'power', ['on', 'off', 'cycle']);
+        if (what !== 'on') await labPowerOff(target, name);
+        if (what !== 'off') await labPowerOn(target, name);
+        session.print(`${name} is ${what === 'off' ? 'off' : 'on'}.`);
       }),
     );
   addDir(lab.command('cut'))

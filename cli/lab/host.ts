@@ -19,7 +19,14 @@ import { fileURLToPath } from 'node:url';
 import { connectApi } from '../../src/node/api-client.ts';
 import type { AgentStatus } from '../../src/node/api-types.ts';
 import { CliError } from '../exit-status.ts';
-import { cgroupDirs, hostVariable, mesh_port, type NodeLayout, namespaceFile } from './layout.ts';
+import {
+  cgroupDirs,
+  hostVariable,
+  mesh_port,
+  type NodeLayout,
+  namespaceFile,
+  rebootProgram,
+} from './layout.ts';
 import { isAlive, type ProcessId, processesOf, signalProcess, statOf } from './proc.ts';
 
 const start_timeout_ms = 40_000;
@@ -62,7 +69,7 @@ export function hostEnvironment(node: NodeLayout): NodeJS.ProcessEnv {
     NODE_COMPILE_CACHE: _cache,
     ...env
   } = process.env;
-  return { ...env, SKEIN_BOOT_ID_FILE: node.boot_id_file };
+  return { ...env, SKEIN_BOOT_ID_FILE: node.boot_id_file, SKEIN_REBOOT_PROGRAM: rebootProgram(node) };
 }
 
 function logTail(node: NodeLayout): string {

@@ -4,6 +4,7 @@
  */
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { SpecRange } from '../../src/config/model.ts';
 import { ApiCallError, type CallOptions, connectApi } from '../../src/node/api-client.ts';
 import type { ApiMethods, ClusterInitParams } from '../../src/node/api-types.ts';
 import { CliError, usageError } from '../exit-status.ts';
@@ -11,6 +12,7 @@ import { packageRoot, startHost, waitForAgent } from './host.ts';
 import { canonicalDir, labHash, most_nodes, type NodeLayout, namespaceName, nodeLayout } from './layout.ts';
 import { ensureNetwork, labNamespaces, setCut } from './network.ts';
 import { isAlive } from './proc.ts';
+import { writeRebootProgram } from './reboot-program.ts';
 import {
   type LabRecord,
   loadRecord,
@@ -150,6 +152,26 @@ function recordFor(dir: string, options: LabOptions): LabRecord {
   return record;
 }
 
+/** Ganeti's greatest values; the least are none, since a lab's guests are small and often have no disk or network. */
+const lab_bounds: SpecRange = {
+  min: {
+    'memory-size': 1,
+    'cpu-count': 1,
+    'disk-count': 0,
+    'disk-size': 1,
+    'nic-count': 0,
+    'spindle-use': 0,
+  },
+  max: {
+    'memory-size': 32_768,
+    'cpu-count': 8,
+    'disk-count': 16,
+    'disk-size': 1_048_576,
+    'nic-count': 8,
+    'spindle-use': 12,
+  },
+};
+
 /** Parameters of the lab's cluster; storage is one directory for all, since all hosts are this machine. */
 export function initParams(record: LabRecord): ClusterInitParams {
   const [first] = record.nodes;
@@ -169,6 +191,7 @@ export function initParams(record: LabRecord): ClusterInitParams {
     hvparams: {},
     ha: record.lease === 'scaled' ? { lease: 'scaled' } : {},
     candidate_pool_size: 5,
+    ipolicy: { minmax: [lab_bounds] },
   };
 }
 
@@ -185,6 +208,7 @@ async function startHosts(record: LabRecord, daemon: readonly string[], log: Lab
     const state = loadState(node);
     if (!existsSync(node.boot_id_file) || state.machine_boot_id !== boot_id) newBootId(node);
     if (record.namespaces) await setCut(record, node, state.cut, true);
+    writeRebootProgram(node);
     const keeper = await startHost(node, daemon);
     saveState(node, { ...state, keeper, frozen: false, machine_boot_id: boot_id });
     started.push({ node, keeper });

@@ -77,6 +77,11 @@ export function nodeLayout(dir: string, index: number, namespaces: boolean): Nod
   };
 }
 
+/** What reboots a host when its agent is asked to. */
+export function rebootProgram(node: Pick<NodeLayout, 'dir'>): string {
+  return join(node.dir, 'reboot-node');
+}
+
 /** What every process of a host has in its environment. */
 export function hostVariable(node: NodeLayout): string {
   return `SKEIN_BOOT_ID_FILE=${node.boot_id_file}`;

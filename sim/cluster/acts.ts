@@ -70,6 +70,8 @@ type HostAct = Extract<Act, { readonly host: string }>;
 export interface TimedAct {
   readonly at_ms: number;
   readonly act: Act;
+  /** In an event of its own: what the act before it set off in the same millisecond has gone on a little. */
+  readonly apart?: true;
 }
 
 export class Acts {
@@ -77,6 +79,7 @@ export class Acts {
   readonly #clients: Clients;
   readonly registers: Registers;
   readonly #from_ms: number;
+  #last = { at_ms: -1, event: -1 };
   /** Told of each act as it happens. */
   onAct: (timed: TimedAct) => void = () => undefined;
 
@@ -106,14 +109,22 @@ export class Acts {
 
   /** Does all of these when their time comes, in this order; those of now at once. */
   play(list: readonly TimedAct[]): void {
-    const by_time = new Map<number, Act[]>();
-    for (const { at_ms, act } of list) {
-      if (at_ms <= this.now_ms) this.perform(act);
-      else by_time.set(at_ms, [...(by_time.get(at_ms) ?? []), act]);
+    const events = new Map<string, TimedAct[]>();
+    const parts = new Map<number, number>();
+    for (const timed of list) {
+      const { at_ms, act, apart } = timed;
+      if (at_ms <= this.now_ms) {
+        this.perform(act);
+        continue;
+      }
+      const part = (parts.get(at_ms) ?? 0) + (apart ? 1 : 0);
+      parts.set(at_ms, part);
+      const event = `${at_ms} ${part}`;
+      events.set(event, [...(events.get(event) ?? []), timed]);
     }
-    for (const [at_ms, acts] of by_time)
-      this.after(at_ms - this.now_ms, () => {
-        for (const act of acts) this.perform(act);
+    for (const acts of events.values())
+      this.after(acts[0]!.at_ms - this.now_ms, () => {
+        for (const { act } of acts) this.perform(act);
       });
   }
 
@@ -135,7 +146,11 @@ export class Acts {
 
   /** What is asked of hosts that are not there, or down, is nothing. Answers whether anything came of it. */
   perform(act: Act): boolean {
-    this.onAct({ at_ms: this.now_ms, act });
+    const { events } = this.#cluster.time;
+    const at_ms = this.now_ms;
+    const apart = this.#last.at_ms === at_ms && this.#last.event !== events;
+    this.#last = { at_ms, event: events };
+    this.onAct({ at_ms, act, ...(apart ? { apart } : {}) });
     if ('host' in act) {
       const host = this.#host(act.host);
       return host !== undefined && this.#toHost(host, act);

@@ -3,6 +3,7 @@
  * client is on some host and speaks to that host's agent; when that agent dies the client knows nothing, as in life.
  */
 import { default_ha, scaled_ha } from '../../src/config/defaults.ts';
+import { loose_ipolicy } from '../../src/config/ipolicy.ts';
 import type { Member } from '../../src/node/member.ts';
 import { Knobs } from '../kit/knobs.ts';
 import { Marks } from '../kit/marks.ts';
@@ -103,11 +104,24 @@ export class SimCluster {
   addHost(): SimHost {
     const { drift } = this.options;
     const rate = 1 + this.knobs.range(-drift, drift);
-    const host = new SimHost(this.#world, this.hosts.length + 1, rate, (on, member) =>
-      this.#applied(on, member),
-    );
+    const host = new SimHost(this.#world, this.hosts.length + 1, rate, {
+      applied: (on, member) => this.#applied(on, member),
+      reboot: (name) => this.#reboot(name),
+    });
     this.hosts.push(host);
     return host;
+  }
+
+  /** Goes down a moment later, and comes up again, unless somebody has pulled its plug meanwhile. */
+  #reboot(name: string): void {
+    const host = this.hosts.find((one) => one.name === name);
+    if (host === undefined) return;
+    const { time } = this.#world;
+    time.after(1_000 + this.knobs.range(0, 5_000), () => {
+      if (!host.power) return;
+      host.powerOff();
+      time.after(10_000 + this.knobs.range(0, 60_000), () => host.powerOn());
+    });
   }
 
   /** All are compared at the same few indices. */
@@ -209,6 +223,7 @@ export class SimCluster {
       hvparams: {},
       ha: { lease },
       candidate_pool_size,
+      ipolicy: loose_ipolicy,
     });
     await this.done('founding', 30_000, founding);
     await this.until(

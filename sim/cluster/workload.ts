@@ -42,8 +42,7 @@ export function drawWork(knobs: Knobs, nodes: number, protection_changes: boolea
   const registers = new Knobs(seed ^ register_salt);
   return {
     capability: later.chance(0.3),
-    // Not drawn yet: two jobs that choose a node at the same time do not see each other's choice (docs/plan.md).
-    memory_mib: later.chance(0) ? large_mib : [256],
+    memory_mib: later.chance(0.3) ? large_mib : [256],
     every_ms: knobs.range(500, 8_000),
     instances: knobs.integer(2, 2 + 2 * Math.min(nodes, 20)),
     membership: knobs.chance(0.3),

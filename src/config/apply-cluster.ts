@@ -4,8 +4,9 @@
 import { checkShape } from './command-schemas.ts';
 import type { Command } from './commands.ts';
 import { type Draft, table_names, touched } from './draft.ts';
+import { checkIPolicy, fillIPolicy } from './ipolicy.ts';
 import { cluster_key, meta_key } from './keys.ts';
-import type { Cluster } from './model.ts';
+import type { Cluster, NodeGroup } from './model.ts';
 import { cluster as clusterShape } from './object-schemas.ts';
 import { withoutMemoryAlias } from './params.ts';
 import { refuse } from './refused.ts';
@@ -23,6 +24,7 @@ export function applyClusterInit(draft: Draft, command: Of<'cluster-init'>): str
   if (node.member < meta.next_member) {
     refuse('invalid', `member number ${node.member} was given before: expected ${meta.next_member} or more`);
   }
+  refuseBadPolicies(cluster, [group]);
   const born = { serial_no: 1, ctime: time, mtime: time };
   draft.put('cluster', cluster_key, { ...cluster, ...born, beparams: withoutMemoryAlias(cluster.beparams) });
   draft.put('groups', group.uuid, { ...group, ...born });
@@ -67,8 +69,20 @@ export function applyClusterSet(draft: Draft, command: Of<'cluster-set'>): null 
       );
     }
   }
+  refuseBadPolicies(after, draft.values('groups'));
   draft.put('cluster', cluster_key, { ...after, beparams: withoutMemoryAlias(after.beparams) });
   return null;
+}
+
+/** The cluster's instance policy and what it makes of those of groups. */
+function refuseBadPolicies(cluster: Cluster, groups: Iterable<NodeGroup>): void {
+  const { enabled_disk_templates } = cluster;
+  const wrong = checkIPolicy(fillIPolicy(cluster, null), enabled_disk_templates, 'the cluster');
+  if (wrong !== null) refuse('invalid', wrong);
+  for (const group of groups) {
+    const wrong_there = checkIPolicy(fillIPolicy(cluster, group), enabled_disk_templates, group);
+    if (wrong_there !== null) refuse('invalid', wrong_there);
+  }
 }
 
 /**

@@ -128,6 +128,19 @@ export function applyJobPriority(draft: Draft, command: Of<'job-priority'>): nul
   return null;
 }
 
+/** Value: null. */
+export function applyJobHold(draft: Draft, command: Of<'job-hold'>): null {
+  const job = draft.job(command.job);
+  if (isFinal(job.status)) refuse('stale', `job ${job.id} has ended already (${job.status})`);
+  putJob(draft, command.why === null ? released(job) : { ...job, hold: command.why });
+  return null;
+}
+
+function released(job: Job): Job {
+  const { hold: _hold, ...rest } = job;
+  return rest;
+}
+
 /** Value: the status that its ops give the job. */
 export function applyJobEnd(draft: Draft, command: Of<'job-end'>): OpStatus {
   const job = draft.job(command.job);
@@ -145,7 +158,7 @@ function endJob(draft: Draft, job: Job, status: 'success' | 'error' | 'canceled'
     const result = status === 'error' ? ['OpExecError', ['An earlier opcode of this job failed']] : null;
     return { ...op, status, end_timestamp: time, result };
   });
-  const ended: Job = { ...job, ops, status: statusOfOps(ops), locks: [], end_timestamp: time };
+  const ended: Job = { ...released(job), ops, status: statusOfOps(ops), locks: [], end_timestamp: time };
   if (!isFinal(ended.status)) throw new Error(`job ${job.id} ended as ${ended.status}`);
   putJob(draft, ended);
   for (const key of draft.keysUnder('steps', stepPrefix(job.id))) draft.delete('steps', key);

@@ -5,6 +5,7 @@
  * so a command never takes effect in part, however deeply batches are nested.
  */
 import { applyClusterDestroy, applyClusterInit, applyClusterSet } from './apply-cluster.ts';
+import { applyGroupSet } from './apply-group.ts';
 import {
   applyInstanceAdd,
   applyInstanceOwner,
@@ -15,6 +16,7 @@ import {
   applyJobArchive,
   applyJobCancel,
   applyJobEnd,
+  applyJobHold,
   applyJobPriority,
   applyJobStart,
   applyJobSubmit,
@@ -65,6 +67,8 @@ function dispatch(
       return applyClusterSet(draft, command);
     case 'cluster-destroy':
       return applyClusterDestroy(draft);
+    case 'group-set':
+      return applyGroupSet(draft, command);
     case 'cluster-recover':
       return applyClusterRecover(draft, command);
     case 'node-seen':
@@ -103,6 +107,8 @@ function dispatch(
       return applyJobStart(draft, command);
     case 'job-cancel':
       return applyJobCancel(draft, command);
+    case 'job-hold':
+      return applyJobHold(draft, command);
     case 'job-priority':
       return applyJobPriority(draft, command);
     case 'op-start':

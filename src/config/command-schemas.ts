@@ -49,10 +49,18 @@ const schemas: { readonly [T in Command['type']]: z.ZodType<Extract<Command, { t
     ...at,
     changes: z.strictObject({
       ...optional(is.cluster_fields),
+      ...is.cluster_extras,
       ha: maybe(z.strictObject(optional(is.ha_fields))),
+      admission: maybe(is.admission),
     }),
   }),
   'cluster-destroy': z.strictObject({ type: z.literal('cluster-destroy'), ...at }),
+  'group-set': z.strictObject({
+    type: z.literal('group-set'),
+    ...at,
+    uuid: is.id,
+    changes: z.strictObject({ alloc_policy: maybe(is.allocPolicy), ipolicy: maybe(is.groupIPolicy) }),
+  }),
   'cluster-recover': z.strictObject({
     type: z.literal('cluster-recover'),
     ...at,
@@ -191,6 +199,12 @@ const schemas: { readonly [T in Command['type']]: z.ZodType<Extract<Command, { t
     ...at,
     job: is.jobId,
     priority: is.priority,
+  }),
+  'job-hold': z.strictObject({
+    type: z.literal('job-hold'),
+    ...at,
+    job: is.jobId,
+    why: z.nullable(is.text),
   }),
   'op-start': z.strictObject({ type: z.literal('op-start'), ...at, ...opAt, version: is.ordinal }),
   'op-log': z.strictObject({ type: z.literal('op-log'), ...at, ...opAt, kind: is.name, text: is.anything }),

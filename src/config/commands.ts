@@ -41,6 +41,13 @@ export type Command =
       };
     }
   | { readonly type: 'cluster-destroy'; readonly time: number }
+  /** Replaces the fields named. */
+  | {
+      readonly type: 'group-set';
+      readonly time: number;
+      readonly uuid: string;
+      readonly changes: Partial<Pick<NodeGroup, 'alloc_policy' | 'ipolicy'>>;
+    }
   /** The first command of a new generation, written into the log by `cluster recover`. `words`: nodes said to be off. */
   | {
       readonly type: 'cluster-recover';
@@ -190,6 +197,8 @@ export type Command =
     }
   | { readonly type: 'job-cancel'; readonly time: number; readonly job: number }
   | { readonly type: 'job-priority'; readonly time: number; readonly job: number; readonly priority: number }
+  /** Has a job wait at its next place to wait, and says why; null: lets it go on. Only some ops have such places. */
+  | { readonly type: 'job-hold'; readonly time: number; readonly job: number; readonly why: string | null }
   | {
       readonly type: 'op-start';
       readonly time: number;

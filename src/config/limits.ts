@@ -27,6 +27,11 @@ export const limits = {
   /** 1 PiB in MiB: a disk that is larger is a slip of the pen. */
   disk_mib: 1024 * 1024 * 1024,
 
+  /** Min-max pairs of an instance policy. */
+  ipolicy_pairs: 16,
+  /** Any amount in an instance policy: far beyond any host, and exact as a number. */
+  ipolicy_amount: 2 ** 40,
+
   jobs_per_submit: 1_000,
   ops_per_job: 1_000,
   depends_per_job: 1_000,

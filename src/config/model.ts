@@ -32,6 +32,45 @@ export interface HaParams {
   readonly autorepair: 'off' | 'fix-storage' | 'migrate' | 'failover' | 'reinstall';
 }
 
+/**
+ * What happens to a job that leaves the cluster so that some node's loss could no longer be made up for, where it could
+ * before: nothing, its log says so, it is refused.
+ */
+export type Admission = 'off' | 'warn' | 'refuse';
+
+/** Amounts of what an instance may have, with Ganeti's names; sizes in MiB. */
+export interface InstanceSpec {
+  readonly 'memory-size': number;
+  readonly 'cpu-count': number;
+  readonly 'disk-count': number;
+  /** Of each disk. */
+  readonly 'disk-size': number;
+  readonly 'nic-count': number;
+  readonly 'spindle-use': number;
+}
+
+export interface SpecRange {
+  readonly min: InstanceSpec;
+  readonly max: InstanceSpec;
+}
+
+/** What instances may be like, in Ganeti's wire form (docs/policies.md). */
+export interface IPolicy {
+  /** An instance has to fit one of them. */
+  readonly minmax: readonly SpecRange[];
+  /** What capacity is counted in. */
+  readonly std: InstanceSpec;
+  readonly 'disk-templates': readonly string[];
+  /** Virtual CPUs for each CPU of a node. */
+  readonly 'vcpu-ratio': number;
+  readonly 'spindle-ratio': number;
+  /** Memory that guests may be given for each MiB of a node's; 1: none is promised twice. Not Ganeti's. */
+  readonly 'memory-ratio': number;
+}
+
+/** A group has no standard spec of its own. */
+export type GroupIPolicy = Partial<Omit<IPolicy, 'std'>>;
+
 export interface Cluster extends Item, Tagged {
   readonly cluster_name: string;
   /** '' when the cluster has no master IP. */
@@ -51,12 +90,16 @@ export interface Cluster extends Item, Tagged {
   readonly nicparams: Params;
   readonly ndparams: Params;
   readonly diskparams: { readonly [template: string]: Params };
+  /** Only what was set; `fillIPolicy` fills it. Absent in states of early versions. */
+  readonly ipolicy?: Partial<IPolicy>;
   readonly osparams: { readonly [os: string]: Params };
   readonly candidate_pool_size: number;
   readonly max_running_jobs: number;
   readonly file_storage_dir: string;
   readonly shared_file_storage_dir: string;
   readonly ha: HaParams;
+  /** See {@link Admission}. Absent: `warn`. */
+  readonly admission?: Admission;
   /** Raised by `cluster recover` only. */
   readonly generation: number;
   /** Lowest feature level of code that may take part. */
@@ -68,6 +111,8 @@ export interface NodeGroup extends Item, Tagged {
   readonly alloc_policy: 'preferred' | 'last_resort' | 'unallocable';
   readonly ndparams: Params;
   readonly diskparams: { readonly [template: string]: Params };
+  /** What differs from the cluster's. Absent in states of early versions. */
+  readonly ipolicy?: GroupIPolicy;
 }
 
 export type NodeHealth = 'member' | 'lost' | 'fenced' | 'returning';
@@ -209,6 +254,8 @@ export interface Job {
   /** What it holds while it runs; a new leader takes these again before anything else is granted. */
   readonly locks: readonly LockRequest[];
   readonly cancel_requested: boolean;
+  /** Why it waits, or will at its next place to wait, until somebody lets it go on. Absent: it does not. */
+  readonly hold?: string;
   readonly received_timestamp: number;
   readonly start_timestamp: number | null;
   readonly end_timestamp: number | null;

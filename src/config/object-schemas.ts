@@ -3,12 +3,15 @@
  * Strict: an unknown field is refused, because a replica that knows it and one that does not would part ways.
  */
 import * as z from 'zod';
+import { checkIPolicyParts } from './ipolicy.ts';
 import { limits } from './limits.ts';
 import type {
   Cluster,
   Disk,
   Evidence,
+  GroupIPolicy,
   HaParams,
+  IPolicy,
   LockRequest,
   Nic,
   Node,
@@ -80,6 +83,18 @@ export const haParams: z.ZodType<HaParams> = z
     message: 'lease_ms must be at least three times renew_ms',
   });
 
+/** What is in it; whether it fits together is for the command that has the other half of it to say. */
+function ipolicyParts<T>(of: 'cluster' | 'group'): z.ZodType<T> {
+  return z.custom<T>().check((context) => {
+    const wrong = checkIPolicyParts(context.value, of);
+    if (wrong !== null) context.issues.push({ code: 'custom', message: wrong, input: context.value });
+  });
+}
+
+const clusterIPolicy = ipolicyParts<Partial<IPolicy>>('cluster');
+export const groupIPolicy = ipolicyParts<GroupIPolicy>('group');
+export const allocPolicy = z.enum(['preferred', 'last_resort', 'unallocable']);
+
 export const cluster_fields = {
   cluster_name: hostName,
   master_ip: z.union([z.literal(''), ip]),
@@ -105,15 +120,26 @@ export const cluster_fields = {
   feature_level: count,
 };
 
-export const cluster: z.ZodType<Cluster> = z.strictObject({ ...item, tags, ...cluster_fields, ha: haParams });
+export const admission = z.enum(['off', 'warn', 'refuse']);
+export const cluster_extras = { ipolicy: z.exactOptional(clusterIPolicy) };
+
+export const cluster: z.ZodType<Cluster> = z.strictObject({
+  ...item,
+  tags,
+  ...cluster_fields,
+  ...cluster_extras,
+  ha: haParams,
+  admission: z.exactOptional(admission),
+});
 
 export const nodeGroup: z.ZodType<NodeGroup> = z.strictObject({
   ...item,
   tags,
   name,
-  alloc_policy: z.enum(['preferred', 'last_resort', 'unallocable']),
+  alloc_policy: allocPolicy,
   ndparams: params,
   diskparams: paramsByName,
+  ipolicy: z.exactOptional(groupIPolicy),
 });
 
 export const addresses = z.array(z.string().min(1).max(512)).max(32);

@@ -229,6 +229,13 @@ export interface MasterIpParams {
   readonly script: string;
 }
 
+export interface PowerDriver {
+  /** Runs the operator's program that reboots this host. The host may be gone before this resolves. */
+  reboot(node: string): Promise<void>;
+  /** Runs Ganeti's out-of-band program (`PROGRAM power-cycle NODE`) for another host. */
+  powerCycle(program: string, node: string): Promise<void>;
+}
+
 export interface MasterIpDriver {
   /** Runs the script with `start`. Ended by `signal` it rejects; the address may be up then. */
   start(params: MasterIpParams, signal?: AbortSignal): Promise<void>;

@@ -23,6 +23,8 @@ export interface AgentOptions {
   readonly test_hooks: boolean;
   /** The operator's own, used when the cluster says `use_external_mip_script`. */
   readonly master_ip_script: string;
+  /** The operator's own, run by `skein maintenance run` to reboot this host. */
+  readonly reboot_program: string;
   /** Directories of OS definitions that are looked into before the usual ones. */
   readonly os_paths: readonly string[];
   /** Fake guests for tests and dry runs. */
@@ -90,6 +92,7 @@ export function parseAgentOptions(argv: readonly string[], env: NodeJS.ProcessEn
     timing,
     test_hooks: env['SKEIN_TEST'] === '1',
     master_ip_script: env['SKEIN_MASTER_IP_SCRIPT'] || '/etc/ganeti/scripts/master-ip-setup',
+    reboot_program: env['SKEIN_REBOOT_PROGRAM'] || '/etc/skein/reboot-node',
     os_paths: (env['SKEIN_OS_PATH'] ?? '').split(delimiter).filter((path) => path !== ''),
   };
   return { ...options, fake_dir: join(options.run_dir, 'fake') };

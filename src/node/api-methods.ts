@@ -8,6 +8,7 @@ import type { Command } from '../config/commands.ts';
 import { jobKey } from '../config/keys.ts';
 import type { Instance, Job, Node } from '../config/model.ts';
 import { checkId } from '../config/validate.ts';
+import { maintenance_id } from '../ops/opcodes/maintenance-run.ts';
 import { type ApiContext, ApiFailure, type ApiHandler } from './api-server.ts';
 import type { ApiMethods, JobEvent, RaftStatus } from './api-types.ts';
 import { checkLocalConsole, openLocalConsole } from './console.ts';
@@ -18,6 +19,7 @@ import { createJoinToken, join_secret_bytes } from './join-token.ts';
 import type { Member } from './member.ts';
 import type { ByteStream } from './mesh-types.ts';
 import { needsLive, queryRows } from './query.ts';
+import { reportMethods } from './report-methods.ts';
 
 const read_timeout_ms = 10_000;
 const submit_timeout_ms = 30_000;
@@ -92,6 +94,7 @@ export function memberMethods(member: Member): Map<string, ApiHandler> {
     name: M,
     handler: (params: Record<string, unknown>, ctx: ApiContext) => Promise<ApiMethods[M]['result']>,
   ) => methods.set(name, handler);
+  for (const [name, handler] of reportMethods(member)) methods.set(name, handler);
   const propose = async (command: Command) =>
     (await leader.call('lead.propose', { command }, { timeout_ms: submit_timeout_ms, repeat: false })) as {
       index: number;
@@ -171,6 +174,19 @@ export function memberMethods(member: Member): Map<string, ApiHandler> {
     await read(member, false);
     jobOf(member, job);
     await propose({ type: 'job-priority', time: env.wall_s(), job, priority });
+    return null;
+  });
+
+  on('job.hold', async (params) => {
+    const { job, why } = parse(
+      job_schema.extend({ why: z.string().min(1).max(1_000).nullable() }),
+      'job.hold',
+      params,
+    );
+    await read(member, false);
+    if (!jobOf(member, job).ops.some(({ input }) => input.OP_ID === maintenance_id))
+      throw new ApiFailure('invalid', `job ${job} is no maintenance: others do not wait`, 'skein job list');
+    await propose({ type: 'job-hold', time: env.wall_s(), job, why });
     return null;
   });
 

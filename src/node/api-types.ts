@@ -4,7 +4,10 @@
  * The CLI is its first user; names of fields are Ganeti's where Ganeti has the thing.
  */
 import type { Command } from '../config/commands.ts';
-import type { Evidence, Job, OpInput } from '../config/model.ts';
+import type { Evidence, IPolicy, Job, OpInput } from '../config/model.ts';
+import type { BalancePlan } from '../placement/balance-plan.ts';
+import type { ClusterReport } from '../placement/cluster-report.ts';
+import type { MaintenancePlan } from '../placement/maintenance-plan.ts';
 import type { MemberStanding } from './voters/standing.ts';
 
 /** `next`: the command to try. `exit`: exit status for the CLI. */
@@ -98,6 +101,23 @@ export interface ApiMethods {
   'job.watch': { params: { job: number }; result: Job };
   'job.cancel': { params: { job: number }; result: { canceled: boolean; message: string } };
   'job.priority': { params: { job: number; priority: number }; result: null };
+  /** Has a job wait at its next place to wait; null: lets it go on. Only a maintenance has such places. */
+  'job.hold': { params: { job: number; why: string | null }; result: null };
+  /** Plans for the cluster as it is now. Linearizable. `lines`: for people. */
+  'balance.plan': {
+    params: {
+      group?: string;
+      max_moves: number;
+      min_gain: number;
+      gain_per_gib: number;
+      gain_per_down_s: number;
+    };
+    result: { plan: BalancePlan; lines: readonly string[] };
+  };
+  'maintenance.plan': {
+    params: { nodes: readonly string[]; group?: string; offline: boolean };
+    result: { plan: MaintenancePlan; lines: readonly string[] };
+  };
   'job.archive': { params: { jobs: readonly number[] }; result: { archived: number } };
   'job.why': { params: { job: number }; result: { why: string | null } };
   /** Streams {@link ClusterEvent}s from `since` (log index; 0: from now) until the client goes. */
@@ -113,6 +133,11 @@ export interface ApiMethods {
       lines: readonly string[];
       log: readonly { time: number; epoch: number; from: string; to: string; evidence: Evidence }[];
     };
+  };
+  /** What the cluster still holds, and what the loss of a node would do. `lost`: only that, of that node. Linearizable. */
+  'cluster.capacity': {
+    params: { disk_template?: string; lost?: string };
+    result: ClusterReport;
   };
   /** As the leader sees the group. */
   'raft.status': { params: Record<string, never>; result: RaftStatus };
@@ -176,6 +201,8 @@ export interface ClusterInitParams {
   readonly hvparams: Readonly<Record<string, Readonly<Record<string, string | number | boolean | null>>>>;
   readonly ha: Readonly<Record<string, string | number>>;
   readonly candidate_pool_size: number;
+  /** What of the instance policy is not to be the built-in value. */
+  readonly ipolicy?: Partial<IPolicy>;
 }
 
 export interface AgentStatus {

@@ -5,6 +5,7 @@ import type {
   HypervisorDriver,
   MasterIpDriver,
   OsDriver,
+  PowerDriver,
   ProcessKeeper,
   StorageDriver,
 } from '../drivers/types.ts';
@@ -15,6 +16,7 @@ export interface Drivers {
   readonly storage: ReadonlyMap<string, StorageDriver>;
   readonly os: OsDriver;
   readonly master_ip: MasterIpDriver;
+  readonly power: PowerDriver;
   readonly keeper: ProcessKeeper;
 }
 

@@ -3,6 +3,7 @@
  * that a crash on the way leaves a host that is in no cluster.
  */
 import { z } from 'zod';
+import type { IPolicy } from '../config/model.ts';
 import { createState } from '../config/state.ts';
 import { bootstrapLog } from '../consensus/index.ts';
 import type { AgentOptions } from './agent-options.ts';
@@ -30,6 +31,8 @@ const init_schema = z.object({
   hvparams: z.record(z.string(), z.record(z.string(), scalar)),
   ha: z.record(z.string(), z.union([z.string(), z.number()])),
   candidate_pool_size: z.number().int().min(1).max(100),
+  /** The state looks into it when it is applied on trial. */
+  ipolicy: z.exactOptional(z.custom<Partial<IPolicy>>((value) => typeof value === 'object')),
 });
 export interface FoundingDeps {
   readonly options: AgentOptions;

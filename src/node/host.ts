@@ -5,6 +5,7 @@
 import type { LogDisk } from '../consensus/types.ts';
 import type { Image } from './image.ts';
 import type { Mesh, MeshCluster } from './mesh-types.ts';
+import type { PlacementService } from './placement-service.ts';
 
 /** Small JSON values by name, each written whole and durable when the promise resolves. */
 export interface Records {
@@ -47,6 +48,8 @@ export interface Host {
   wipe(): Promise<void>;
   /** The log alone, before this host goes on under a new member number. */
   wipeLog(): Promise<void>;
+  /** For the life of one member. */
+  openPlacement(): PlacementService;
   /** @param self_member 0 while in no cluster; it then listens nowhere. */
   openMesh(self_member: number, cluster?: MeshCluster): Promise<Mesh>;
 }

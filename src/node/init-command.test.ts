@@ -71,7 +71,13 @@ test('each bad value is refused by name, with what was expected', () => {
 });
 
 test('what only the state can judge is refused by it, before anything is written', () => {
-  for (const change of [{ cluster_name: 'bad name!' }, { node_name: '../n1' }]) {
+  const bad = [
+    { cluster_name: 'bad name!' },
+    { node_name: '../n1' },
+    { ipolicy: { 'vcpu-ratio': 0 } },
+    { ipolicy: { 'disk-templates': ['file'] } },
+  ];
+  for (const change of bad) {
     const applied = createState().apply(1, initCommand({ ...good, ...change }, facts));
     assert.equal(applied.ok, false, JSON.stringify(change));
   }
@@ -81,4 +87,10 @@ test('lease sets and single values', () => {
   assert.deepEqual(haParams({}), default_ha);
   assert.deepEqual(haParams({ lease: 'scaled' }), scaled_ha);
   assert.equal(haParams({ lease_ms: 20_000 }).lease_ms, 20_000);
+});
+
+test('a policy given at the founding is the cluster’s', () => {
+  const state = createState();
+  assert.ok(state.apply(1, initCommand({ ...good, ipolicy: { 'memory-ratio': 2 } }, facts)).ok);
+  assert.deepEqual(state.get('cluster', 'cluster')?.ipolicy, { 'memory-ratio': 2 });
 });

@@ -99,6 +99,7 @@ export function initCommand(params: ClusterInitParams, facts: InitFacts): Comman
       nicparams: params.nicparams,
       ndparams: {},
       diskparams: {},
+      ...(params.ipolicy === undefined ? {} : { ipolicy: params.ipolicy }),
       osparams: {},
       candidate_pool_size: params.candidate_pool_size,
       max_running_jobs: 20,

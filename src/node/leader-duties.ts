@@ -13,6 +13,7 @@ import { Refused } from '../config/refused.ts';
 import type { ReplicaApi } from '../consensus/api.ts';
 import { createJobEngine } from '../ops/engine.ts';
 import { opcodes } from '../ops/opcodes/registry.ts';
+import type { PlacementEngine } from '../ops/placement-desk.ts';
 import type { JobEngine, LiveNode, OpsPorts } from '../ops/types.ts';
 import type { CrashPoint } from './crash-point.ts';
 import { createHaLoop, type HaLoop } from './ha-loop.ts';
@@ -49,6 +50,7 @@ export interface LeaderDutiesDeps {
   readonly replica: ReplicaApi;
   readonly mesh: Mesh;
   readonly self_member: number;
+  readonly placement: PlacementEngine;
   /** Since when this agent's mesh listens, on its own clock. */
   readonly mesh_since_ms: number;
   /** A member was taken out of the Raft group: tell it while it may still hear. */
@@ -118,6 +120,7 @@ export function startLeaderDuties(deps: LeaderDutiesDeps, term: number): LeaderD
     replica,
     mesh,
     term,
+    placement: deps.placement,
     live: (uuid) => granter.live().get(uuid),
     evidence: (uuid) => ha.evidence(uuid),
     barLease: (uuid) => granter.bar(uuid),

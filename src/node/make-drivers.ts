@@ -10,6 +10,7 @@ import { createBridgedNetworkDriver } from '../drivers/network/bridged.ts';
 import { createUserNetworkDriver } from '../drivers/network/user.ts';
 import { default_os_paths } from '../drivers/os/os-definition.ts';
 import { createOsDriver } from '../drivers/os/os-driver.ts';
+import { createPowerDriver } from '../drivers/power/power-driver.ts';
 import { createDisklessDriver } from '../drivers/storage/diskless.ts';
 import { createFileStorageDriver } from '../drivers/storage/file.ts';
 import { createSharedFileStorageDriver } from '../drivers/storage/sharedfile.ts';
@@ -21,6 +22,7 @@ import { guardedKeeper } from './lease/guarded-keeper.ts';
 import type { Env } from './real-env.ts';
 
 const master_script_timeout_ms = 10_000;
+const power_program_timeout_ms = 60_000;
 
 export interface HostDrivers extends Drivers {
   /**
@@ -65,6 +67,10 @@ export function createDrivers(options: AgentOptions, keeper: KeeperClient, env: 
     master_ip: createMasterIpDriver({
       timeout_ms: master_script_timeout_ms,
       onWarning: (text) => env.log('warn', 'master IP script', { text }),
+    }),
+    power: createPowerDriver({
+      reboot_program: options.reboot_program,
+      timeout_ms: power_program_timeout_ms,
     }),
     keeper,
     follow(view, mayStart) {

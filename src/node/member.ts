@@ -40,6 +40,7 @@ import type { HostDrivers } from './make-drivers.ts';
 import { createMasterRole, type MasterRole } from './master-role.ts';
 import type { MemberFile } from './member-file.ts';
 import type { ClusterGeneration, Mesh } from './mesh-types.ts';
+import type { PlacementService } from './placement-service.ts';
 import type { Env } from './real-env.ts';
 import { serveSurvey } from './recover-survey.ts';
 import { watchLog } from './recover-watch.ts';
@@ -60,6 +61,7 @@ export interface Member {
   readonly master: MasterRole;
   readonly node_uuid: string;
   readonly file: MemberFile;
+  readonly placement: PlacementService;
   readonly opcodeNames: readonly string[];
   /** Tests only; null in a real agent. */
   readonly crash: CrashPoint | null;
@@ -138,6 +140,7 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
   });
 
   const mesh_since_ms = env.now_ms();
+  const placement = host.openPlacement();
   // Before the replica: it hands its frames to the peers that the mesh knows.
   const who = createAcquaintance({
     env,
@@ -320,6 +323,7 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
           replica,
           mesh,
           self_member: file.member,
+          placement,
           mesh_since_ms,
           memberRemoved: (member) => tellRemoved({ env, mesh }, member),
           crash: deps.crash,
@@ -479,6 +483,7 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
     master,
     file,
     node_uuid: file.node_uuid,
+    placement,
     opcodeNames: [...opcodes.keys()],
     crash: deps.crash,
     liveNodes: () => (duties ? duties.live() : live_from_leader),
@@ -528,6 +533,7 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
       lease.stop();
       guard?.stop();
       await written;
+      await placement.close();
       await replica.close();
       await mesh.close();
       await machine.close();

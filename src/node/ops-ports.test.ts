@@ -4,6 +4,7 @@ import type { Evidence } from '../config/model.ts';
 import { createState } from '../config/state.ts';
 import { init } from '../config/test-fixtures.ts';
 import type { ReplicaApi } from '../consensus/api.ts';
+import { direct_placement } from '../ops/placement-desk.ts';
 import { RpcError } from './mesh-types.ts';
 import { CommandRefused, createOpsPorts, proposeCommand } from './ops-ports.ts';
 import { createTestEnv } from './test-env.ts';
@@ -17,6 +18,7 @@ function createRig(answer: (signal: AbortSignal | undefined, attempt: number) =>
   assert.ok(state.apply(1, init).ok);
   const rig = { env, calls: [] as unknown[], evidence: null as Evidence | null };
   const ports = createOpsPorts({
+    placement: direct_placement,
     env,
     state,
     replica: {} as ReplicaApi,

@@ -6,6 +6,7 @@ import { encodeCommand } from '../config/codec.ts';
 import type { ApplyResult, Command } from '../config/commands.ts';
 import type { Evidence } from '../config/model.ts';
 import type { ReplicaApi } from '../consensus/api.ts';
+import { createPlacementDesk, type PlacementEngine } from '../ops/placement-desk.ts';
 import {
   type LiveNode,
   NodeCallError,
@@ -57,6 +58,7 @@ export interface OpsPortsDeps {
   readonly replica: ReplicaApi;
   readonly mesh: Pick<Mesh, 'call'>;
   readonly term: number;
+  readonly placement: PlacementEngine;
   live(node_uuid: string): LiveNode | undefined;
   evidence(node_uuid: string): Evidence | null;
   barLease(node_uuid: string): () => void;
@@ -143,6 +145,7 @@ export function createOpsPorts(deps: OpsPortsDeps): OpsPorts {
     state,
     propose: (command) => proposeCommand(replica, command),
     call,
+    placement: createPlacementDesk({ state, engine: deps.placement, live: deps.live }),
     live: deps.live,
     evidence: deps.evidence,
     barLease: deps.barLease,
@@ -153,6 +156,10 @@ export function createOpsPorts(deps: OpsPortsDeps): OpsPorts {
       }
       // Before its removal is recorded: from then on the mesh does not reach it, and a later leader has no reason to try.
       await deps.memberRemoved(member);
+    },
+    voters() {
+      const { voters, voters_outgoing } = replica.status().configuration;
+      return [...new Set([...voters, ...voters_outgoing])];
     },
     now_ms: env.now_ms,
     wall_s: env.wall_s,

@@ -68,6 +68,24 @@ test('rows by name, uuid or none; what does not exist is named', () => {
   assert.equal(queryRows(world, 'cluster', []).rows[0]!['master'], 'node1');
 });
 
+test('cluster and groups say the whole policy that is in force, groups also what is their own', () => {
+  const state = createState();
+  for (const command of [
+    init,
+    { type: 'cluster-set', time: 1, changes: { ipolicy: { 'vcpu-ratio': 2, 'spindle-ratio': 8 } } },
+    { type: 'group-set', time: 1, uuid: 'group-1', changes: { ipolicy: { 'vcpu-ratio': 3 } } },
+  ] as const)
+    assert.ok(state.apply(state.index + 1, command).ok);
+  const world = { state, live: new Map<string, LiveNode>(), leader: 1, voters: [1], wall_s: 0 };
+  const [cluster] = queryRows(world, 'cluster', []).rows;
+  const [group] = queryRows(world, 'group', []).rows;
+  const ratios = (policy: unknown) =>
+    ['vcpu-ratio', 'spindle-ratio', 'memory-ratio'].map((key) => (policy as Record<string, number>)[key]);
+  assert.deepEqual(ratios(cluster?.['ipolicy']), [2, 8, 1]);
+  assert.deepEqual(ratios(group?.['ipolicy']), [3, 8, 1]);
+  assert.deepEqual(group?.['custom_ipolicy'], { 'vcpu-ratio': 3 });
+});
+
 test('the fields asked for, and only those, are what a row with everything has of them', () => {
   const state = createState();
   const nic = {

@@ -4,6 +4,7 @@
  */
 import type { StateView } from '../config/api.ts';
 import type { NicParams } from '../config/defaults.ts';
+import { fillIPolicy } from '../config/ipolicy.ts';
 import type { Instance, Job, Node } from '../config/model.ts';
 import { fillBeParams, fillHvParams, fillNdParams, fillNicParams } from '../config/params.ts';
 import type { LiveNode } from '../ops/types.ts';
@@ -221,6 +222,7 @@ function jobRow(job: Job): Row {
     opend: job.ops.map((op) => op.end_timestamp),
     oppriority: job.ops.map((op) => op.priority),
     cancel_requested: job.cancel_requested,
+    hold: job.hold ?? null,
     locks: job.locks,
     reason: job.reason,
     request_id: job.request_id,
@@ -306,6 +308,7 @@ export function queryRows(
         return [
           {
             ...cluster,
+            ipolicy: fillIPolicy(cluster, null),
             name: cluster.cluster_name,
             master: master?.name ?? null,
             master_node: master?.uuid ?? null,
@@ -314,19 +317,23 @@ export function queryRows(
           },
         ];
       }
-      case 'group':
+      case 'group': {
+        const cluster = state.get('cluster', 'cluster');
         return state.list('groups').map((group) => {
           const nodes = state.list('nodes').filter((node) => node.group === group.uuid);
           const members = new Set(nodes.map((node) => node.uuid));
           const primaries = state.list('instances').filter((instance) => members.has(instance.primary_node));
           return {
             ...group,
+            ...(cluster && { ipolicy: fillIPolicy(cluster, group) }),
+            custom_ipolicy: group.ipolicy ?? {},
             node_cnt: nodes.length,
             node_list: nodes.map((node) => node.name),
             pinst_cnt: primaries.length,
             pinst_list: primaries.map((instance) => instance.name),
           };
         });
+      }
       case 'node':
         return state
           .list('nodes')

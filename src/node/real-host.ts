@@ -11,6 +11,7 @@ import type { Identity } from './identity.ts';
 import { openImage } from './image.ts';
 import { createMesh } from './mesh/libp2p-mesh.ts';
 import { meshGeneration } from './mesh-generation.ts';
+import { createPlacementWorker } from './placement-worker.ts';
 import { openRealDisk } from './real-disk.ts';
 import type { Env } from './real-env.ts';
 
@@ -32,6 +33,7 @@ export function createRealHost(options: AgentOptions, identity: Identity, env: E
       for (const name of stores) await removeDurable(at(name));
     },
     wipeLog: () => removeDurable(at('log')),
+    openPlacement: () => createPlacementWorker({ env }),
     openMesh: (self_member, cluster) =>
       createMesh({
         private_key: identity.private_key,

@@ -2,7 +2,7 @@
  * The job engine: on the established leader, for one term, takes every job of the log to its end.
  *
  * Guarantees: a job that an earlier leader had begun has its locks again before any other gets any; at most
- * `max_running_jobs` run, and a few repairs beside them; waiting jobs start in the order of the lock table. After `stop()` nothing is proposed.
+ * `max_running_jobs` run, and beside them a few repairs and those that wait for jobs of their own; waiting jobs start in the order of the lock table. After `stop()` nothing is proposed.
  * It keeps nothing that a new leader could not rebuild from the state.
  *
  * If a proposal's outcome stays unknown although the lead does not change (a slow disk), the session ends all the
@@ -41,6 +41,8 @@ interface Duty {
   readonly running: Map<number, JobRunner>;
   /** Those of the running that are repairs. */
   readonly repairs: Set<number>;
+  /** Those of the running that wait for jobs of their own. */
+  readonly parents: Set<number>;
   /** Jobs below this id are known. */
   next_job: number;
 }
@@ -67,6 +69,7 @@ export function createJobEngine(ports: OpsPorts, opcodes: ReadonlyMap<string, Op
       waiting: new Map(),
       running: new Map(),
       repairs: new Set(),
+      parents: new Set(),
       next_job: 1,
     };
     duty = mine;
@@ -178,7 +181,7 @@ export function createJobEngine(ports: OpsPorts, opcodes: ReadonlyMap<string, Op
       again = false;
       const repairs = mine.repairs.size;
       const free = {
-        ordinary: limit - (mine.running.size - repairs),
+        ordinary: limit - (mine.running.size - repairs - mine.parents.size),
         repair: repair_slots - repairs,
       };
       for (const id of mine.locks.grant(free.ordinary, isRepairId, free.repair)) {
@@ -208,9 +211,11 @@ export function createJobEngine(ports: OpsPorts, opcodes: ReadonlyMap<string, Op
     const runner = runJob(mine.session, opcodes, { job, locks, reject });
     mine.running.set(job.id, runner);
     if (isRepair(job)) mine.repairs.add(job.id);
+    else if (opcodes.get(job.ops[0]?.input.OP_ID ?? '')?.waits_for_jobs) mine.parents.add(job.id);
     const over = (): void => {
       mine.running.delete(job.id);
       mine.repairs.delete(job.id);
+      mine.parents.delete(job.id);
       mine.locks.release(job.id);
       if (duty === mine) wake();
     };

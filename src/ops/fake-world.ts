@@ -7,9 +7,12 @@
 import type { State } from '../config/api.ts';
 import type { Command } from '../config/commands.ts';
 import { default_ha } from '../config/defaults.ts';
+import { loose_ipolicy } from '../config/ipolicy.ts';
 import { jobKey, stepKey } from '../config/keys.ts';
 import type { Cluster, Evidence, Job, Node, NodeGroup, OpInput } from '../config/model.ts';
 import { createState } from '../config/state.ts';
+import { pretendedReport } from './maintenance/pretended-plan.ts';
+import { createPlacementDesk, direct_placement, type PlacementEngine } from './placement-desk.ts';
 import { type LiveNode, NodeCallError, type OpsPorts, type StepKey, type VerbName } from './types.ts';
 
 /** What happens to one proposal: applied and answered; lost; applied but the answer lost; as if in another's term. */
@@ -39,6 +42,8 @@ export interface FakeWorld {
   readonly removed_members: readonly number[];
   readonly evidence: Map<string, Evidence>;
   readonly silent: Set<string>;
+  /** Nodes that do not come back from a reboot. */
+  readonly stuck: Set<string>;
   /** Ports of one engine; `dead` ones answer nothing any more. */
   ports(hooks?: Hooks): OpsPorts;
   apply(command: Command): unknown;
@@ -61,6 +66,8 @@ export interface Hooks {
   readonly proposal?: (command: Command, count: number) => ProposalFate;
   /** Before a verb acts; may throw a {@link NodeCallError}, or wait. */
   readonly call?: (call: CallSeen, count: number) => Promise<void> | void;
+  /** In place of one that answers on the spot. */
+  readonly placement?: PlacementEngine;
 }
 
 const born = { serial_no: 1, ctime: 1, mtime: 1 };
@@ -76,6 +83,7 @@ export function createFakeWorld(node_count = 3): FakeWorld {
   const removed_members: number[] = [];
   const evidence = new Map<string, Evidence>();
   const silent = new Set<string>();
+  const stuck = new Set<string>();
   const handlers: (() => void)[] = [];
   let timers: { at_ms: number; fn: () => void }[] = [];
   let now_ms = 0;
@@ -158,6 +166,21 @@ export function createFakeWorld(node_count = 3): FakeWorld {
           hypervisors: { fake: { available: true, reason: '' } },
           free_mib: { memory: 4096 },
         }; // prettier-ignore
+      case 'node.reboot':
+      case 'node.power-cycle': {
+        const target = state.get('nodes', verb === 'node.reboot' ? uuid : String(args.node))!;
+        if (target.boot > Number(args.boot)) return { rebooted: true, cycled: false };
+        nodeOf(target.uuid).guests.clear();
+        const time = 1_000_000 + now_ms / 1000;
+        if (!stuck.has(target.uuid)) {
+          const boot = target.boot + 1;
+          timers.push({
+            at_ms: now_ms + 5_000,
+            fn: () => apply({ type: 'node-boot', time, uuid: target.uuid, boot }),
+          });
+        }
+        return { rebooted: false, cycled: true };
+      }
       case 'os.create':
       case 'instance.reset':
       case 'test.delay':
@@ -171,7 +194,7 @@ export function createFakeWorld(node_count = 3): FakeWorld {
     const node = nodes.get(uuid);
     if (!node || silent.has(uuid) || evidence.has(uuid)) return undefined;
     return {
-      boot: 1,
+      boot: state.get('nodes', uuid)?.boot ?? 1,
       total_memory_mib: 8192,
       free_memory_mib: 4096,
       cpus: 4,
@@ -223,6 +246,10 @@ export function createFakeWorld(node_count = 3): FakeWorld {
         if (!node.done.has(id)) node.done.set(id, act(node, uuid, verb, seen.args));
         return node.done.get(id);
       },
+      placement: {
+        ...createPlacementDesk({ state, engine: hooks.placement ?? direct_placement, live }),
+        report: async (ask) => pretendedReport(state, ask) as never,
+      },
       live,
       evidence: (uuid) => evidence.get(uuid) ?? null,
       barLease(uuid) {
@@ -237,6 +264,7 @@ export function createFakeWorld(node_count = 3): FakeWorld {
         if (!removed_members.includes(member)) removed_members.push(member);
         return Promise.resolve();
       },
+      voters: () => state.list('nodes').map((node) => node.member),
       now_ms: () => now_ms,
       wall_s: () => 1_000_000 + now_ms / 1000,
       after(delay_ms, fn) {
@@ -296,6 +324,7 @@ export function createFakeWorld(node_count = 3): FakeWorld {
     nicparams: {},
     ndparams: {},
     diskparams: {},
+    ipolicy: loose_ipolicy,
     osparams: {},
     candidate_pool_size: 5,
     max_running_jobs: 20,
@@ -352,6 +381,7 @@ export function createFakeWorld(node_count = 3): FakeWorld {
     removed_members,
     evidence,
     silent,
+    stuck,
     ports,
     apply,
     submit(...jobs) {

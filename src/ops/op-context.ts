@@ -265,10 +265,15 @@ export function createOpRun(session: Session, job: number, op: number, recorded:
     op,
     state: ports.state,
     ports: {
+      placement: {
+        choose: (ask, choiceOf) => session.wait(ports.placement.choose(ask, choiceOf)),
+        report: (ask) => session.wait(ports.placement.report(ask)),
+      },
       live: (node) => ports.live(node),
       evidence: (node) => ports.evidence(node),
       barLease: (node) => session.barLease(node),
       removeMember: (member) => session.wait(ports.removeMember(member)),
+      voters: () => ports.voters(),
     },
     step: (name, node, verb, args, options = {}) => {
       const asked = begin(name, node, verb, args, options.undo ?? null);

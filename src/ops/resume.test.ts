@@ -147,6 +147,19 @@ const scenarios: readonly Scenario[] = [
     check: (w) => assert.deepEqual(web(w)?.beparams, { maxmem: 256, minmem: 256, vcpus: 2 }),
   },
   {
+    name: 'group modify',
+    op: {
+      OP_ID: 'OP_GROUP_SET_PARAMS',
+      group_name: 'default',
+      alloc_policy: 'last_resort',
+      ipolicy: { 'vcpu-ratio': 2 },
+    },
+    check: (w) => {
+      const [group] = w.state.list('groups');
+      assert.deepEqual([group?.alloc_policy, group?.ipolicy], ['last_resort', { 'vcpu-ratio': 2 }]);
+    },
+  },
+  {
     name: 'cluster modify',
     op: {
       OP_ID: 'OP_CLUSTER_SET_PARAMS',
@@ -199,6 +212,35 @@ const scenarios: readonly Scenario[] = [
     name: 'tags get',
     op: { OP_ID: 'OP_TAGS_GET', kind: 'cluster' },
     check: (w) => assert.deepEqual(w.job(1).ops[0]!.result, []),
+  },
+  {
+    name: 'maintenance of a node',
+    op: { OP_ID: 'OP_MAINTENANCE_RUN', nodes: ['n1'] },
+    prepare: (w) => {
+      w.addInstance('web', { template: 'sharedfile' });
+      w.addInstance('db', { template: 'file' });
+    },
+    check: (w) => {
+      const { boot, drained } = w.state.get('nodes', node_uuid(1))!;
+      assert.deepEqual([boot, drained], [2, false]);
+      assert.deepEqual(
+        [...w.nodes].map(([, node]) => [...node.guests.keys()].sort()),
+        [['db', 'web'], [], []],
+      );
+    },
+  },
+  {
+    name: 'balancing with two moves',
+    op: { OP_ID: 'OP_BALANCE_RUN', allow_restart: true },
+    prepare: (w) => {
+      w.addInstance('web', { template: 'sharedfile' });
+      w.addInstance('db', { template: 'sharedfile' });
+    },
+    check: (w) =>
+      assert.deepEqual(
+        [...w.nodes].map(([, node]) => [...node.guests.keys()].sort()),
+        [[], ['db', 'web'], []],
+      ),
   },
   {
     name: 'delay',

@@ -45,6 +45,10 @@ export interface NodeVerbs {
   };
   /** Everything `cluster verify` wants to know of a node. */
   'node.verify': { args: Record<string, never>; result: NodeVerifyReport };
+  /** Reboots this host by the operator's program, unless it has left the boot `boot` already. Done when that has ended; the host may go down before it answers. */
+  'node.reboot': { args: { boot: number }; result: { rebooted: boolean } };
+  /** Power cycles *another* host by Ganeti's out-of-band program, unless that has left the boot `boot` already. */
+  'node.power-cycle': { args: { program: string; node: string; boot: number }; result: { cycled: boolean } };
   'test.delay': { args: { duration_ms: number }; result: null };
 }
 export type VerbName = keyof NodeVerbs;
@@ -87,6 +91,8 @@ export interface OpsPorts {
     onProgress: (p: Progress) => void,
     signal: AbortSignal,
   ): Promise<unknown>;
+  /** Where instances go. */
+  readonly placement: import('./placement-desk.ts').PlacementDesk;
   /** Live data of nodes, as of their last lease renewal; undefined when the leader has none. */
   live(node_uuid: string): LiveNode | undefined;
   /** Whether the leader, right now, may act on this node's loss (evidence), and by what. */
@@ -95,6 +101,8 @@ export interface OpsPorts {
   barLease(node_uuid: string): () => void;
   /** Removes a member from the Raft group before its node object goes. */
   removeMember(member: number): Promise<void>;
+  /** Member numbers of the voters, both halves of a joint configuration. */
+  voters(): readonly number[];
   now_ms(): number;
   /** Wall clock in seconds, for timestamps only. */
   wall_s(): number;
@@ -202,7 +210,7 @@ export interface OpContext {
   sleep(name: string, ms: number): Promise<void>;
   /** Throws if cancellation was requested. Called by every step by itself. */
   checkCanceled(): void;
-  readonly ports: Pick<OpsPorts, 'live' | 'evidence' | 'barLease' | 'removeMember'>;
+  readonly ports: Pick<OpsPorts, 'placement' | 'live' | 'evidence' | 'barLease' | 'removeMember' | 'voters'>;
 }
 
 export interface Opcode<P> {
@@ -214,6 +222,8 @@ export interface Opcode<P> {
   /** Ganeti's one-line summary, e.g. `INSTANCE_CREATE(web1)`. */
   summary(params: P): string;
   locks(params: P, state: StateView): readonly LockRequest[];
+  /** It spends its time waiting for jobs of its own: it counts not against the number of running jobs, or it might wait for ever. */
+  readonly waits_for_jobs?: true;
   run(ctx: OpContext, params: P): Promise<unknown>;
 }
 

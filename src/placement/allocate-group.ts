@@ -27,6 +27,7 @@ export interface GroupAttempt<T extends Described> {
 /** What an attempt's description needs, whatever the score is. */
 export interface Described extends Pick<Allocation, 'failures' | 'successes'> {
   readonly solution: { readonly primary: number; readonly secondary: number } | null;
+  readonly reasons?: readonly string[];
 }
 
 export interface GroupChoice<T extends Described> {
@@ -133,7 +134,7 @@ export function describeAttempt<T extends Described>(
 /** @param score of the solution, as it is to be shown */
 export function describeAllocation(
   cluster: PlacementCluster,
-  { failures, successes, solution }: Described,
+  { failures, successes, solution, reasons: told = [] }: Described,
   score: string,
 ): string {
   const reasons = failure_order.flatMap((failure) => {
@@ -142,7 +143,8 @@ export function describeAllocation(
   });
   if (solution === null) {
     const why = reasons.length === 0 ? 'unknown reasons' : reasons.join(', ');
-    return `No valid allocation solutions, failure reasons: ${why}`;
+    const words = told.map((text) => `; ${text}`).join('');
+    return `No valid allocation solutions, failure reasons: ${why}${words}`;
   }
   let failed = 0;
   for (const count of failures.values()) failed += count;

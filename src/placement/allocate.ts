@@ -7,7 +7,7 @@
  */
 import {
   exactPairScore,
-  exactSingleScore,
+  exactSingleScores,
   openBase,
   openPairs,
   type PairScores,
@@ -25,13 +25,16 @@ import {
   staysRedundant,
 } from './redundancy.ts';
 import { moveIn, type Residents, readResidents, residentOf } from './residents.ts';
+import { openGate, type RuleGate } from './rule-gate.ts';
 import {
   addPrimary,
   addSecondary,
+  addSized,
   commonLocations,
   type Demand,
   FITS,
   failureOf,
+  place,
   primaryFailure,
   secondaryFailure,
   type Table,
@@ -47,6 +50,7 @@ export const failure_order: readonly PlacementFailure[] = [
   'migration',
   'disk-count',
   'spindles',
+  'rules',
   'internal',
 ];
 
@@ -59,11 +63,11 @@ export interface AllocationOptions {
   /** Whether the cluster has to stay so that any one node may die. */
   readonly capacity_checks: boolean;
   readonly redundancy?: RedundancyOptions;
-  /** Of nodes that are alike, the one that the htools' rounding happens to prefer; it takes longer. */
-  readonly like_htools?: boolean;
 }
 
 export interface Wanted {
+  /** Its index in the table, and so in the rules; -1: a mere size, of which there may be many. */
+  readonly index: number;
   readonly instance: PlacementInstance;
   readonly demand: Demand;
 }
@@ -79,6 +83,8 @@ export interface Allocation {
   readonly failures: FailureCounts;
   readonly successes: number;
   readonly solution: Solution | null;
+  /** Of rules that nodes were refused for, some in words. */
+  readonly reasons: readonly string[];
 }
 
 /** A cluster that instances are put on, one after the other. */
@@ -116,13 +122,15 @@ export function allocate(
     : allocatePair(placing, wanted, primaries, secondariesOf, options);
 }
 
-/** Puts an instance where a solution says. */
+/** Puts an instance where a solution says; one of the table's is there from then on. */
 export function settle(placing: Placing, wanted: Wanted, solution: Solution): void {
   const { table, residents } = placing;
   const { primary, secondary } = solution;
   addPrimary(table, primary, wanted.demand, commonLocations(table, primary, secondary));
   if (secondary >= 0) addSecondary(table, secondary, wanted.demand, primary);
-  moveIn(residents, primary, residentOf(wanted.instance, wanted.demand, secondary));
+  moveIn(residents, primary, residentOf(wanted.instance, wanted.demand, secondary, wanted.index));
+  if (wanted.index >= 0) place(table, wanted.index, primary, secondary);
+  else addSized(table, primary, wanted.instance);
 }
 
 type Counts = Map<PlacementFailure, number>;
@@ -142,6 +150,15 @@ function lazyOutlook(placing: Placing, options: AllocationOptions): () => Outloo
   };
 }
 
+/** A function that is made when it is first called. */
+function lazily(make: () => (node: number) => number): (node: number) => number {
+  let made: ((node: number) => number) | null = null;
+  return (node) => {
+    made ??= make();
+    return made(node);
+  };
+}
+
 /** Why a node cannot have the primary, whatever the secondary; null if it can. */
 function primaryRefusal(
   table: Table,
@@ -149,8 +166,9 @@ function primaryRefusal(
   wanted: Wanted,
   force: boolean,
   breachAt: (node: number) => PlacementFailure | null,
+  gate: RuleGate | null,
 ): PlacementFailure | null {
-  const breach = breachAt(node);
+  const breach = breachAt(node) ?? gate?.primaryRefusal(node) ?? null;
   if (breach !== null) return breach;
   const failure = primaryFailure(table, node, wanted.demand, force);
   return failure === FITS ? null : failureOf(failure);
@@ -183,20 +201,27 @@ function allocateSingle(
   const { table } = placing;
   const failures: Counts = new Map();
   const breachAt = policyBreaches(table, wanted.instance);
+  const gate = openGate(table, wanted);
   const fitting = targets.filter((node) => {
-    const refusal = primaryRefusal(table, node, wanted, options.force, breachAt);
+    const refusal = primaryRefusal(table, node, wanted, options.force, breachAt, gate);
     if (refusal !== null) count(failures, refusal, 1);
     return refusal === null;
   });
   const base = openBase(table, placing.nodes);
   const scores = singleScores(base, fitting, wanted.demand);
+  if (gate !== null) for (const [index, node] of fitting.entries()) scores[index]! += gate.penalty(node, -1);
+  const exactScoreOn = lazily(() => {
+    const exact = exactSingleScores(base, wanted.demand);
+    return gate === null ? exact : (node) => exact(node) + gate.penalty(node, -1);
+  });
   const outlook = lazyOutlook(placing, options);
-  const added = residentOf(wanted.instance, wanted.demand, -1);
+  const added = residentOf(wanted.instance, wanted.demand, -1, wanted.index);
   const best = firstGood(
     scores,
-    (index) => exactSingleScore(base, fitting[index]!, wanted.demand),
+    (index) => exactScoreOn(fitting[index]!),
     (index) => !options.capacity_checks || staysRedundant(outlook(), added, fitting[index]!),
-    options.like_htools !== true,
+    // The htools' rounding differs even between nodes that are alike.
+    false,
   );
   count(failures, 'n1', best.dropped);
   return {
@@ -204,6 +229,7 @@ function allocateSingle(
     successes: fitting.length - best.dropped,
     solution:
       best.index === -1 ? null : { primary: fitting[best.index]!, secondary: -1, score: scores[best.index]! },
+    reasons: gate?.reasons() ?? [],
   };
 }
 
@@ -218,9 +244,10 @@ function allocatePair(
   const { demand, instance } = wanted;
   const failures: Counts = new Map();
   const breachAt = policyBreaches(table, instance);
+  const gate = openGate(table, wanted);
   const fitting: number[] = [];
   for (const primary of primaries) {
-    const refusal = primaryRefusal(table, primary, wanted, options.force, breachAt);
+    const refusal = primaryRefusal(table, primary, wanted, options.force, breachAt, gate);
     if (refusal === null) fitting.push(primary);
     else count(failures, refusal, secondariesOf(primary).length);
   }
@@ -241,9 +268,10 @@ function allocatePair(
       primary,
       secondariesOf(primary),
       failures,
+      gate,
       (secondary) => {
         if (!options.capacity_checks) return true;
-        return staysRedundant(outlook(), residentOf(instance, demand, secondary), primary);
+        return staysRedundant(outlook(), residentOf(instance, demand, secondary, wanted.index), primary);
       },
     );
     successes += found.successes;
@@ -251,9 +279,14 @@ function allocatePair(
   }
   const best = leastIndex(
     solutions.map(({ score }) => score),
-    (index) => exactPairScore(pairs, solutions[index]!.primary, solutions[index]!.secondary),
+    (index) => exactScoreOf(pairs, gate, solutions[index]!.primary, solutions[index]!.secondary),
   );
-  return { failures, successes, solution: solutions[best] ?? null };
+  return { failures, successes, solution: solutions[best] ?? null, reasons: gate?.reasons() ?? [] };
+}
+
+function exactScoreOf(pairs: PairScores, gate: RuleGate | null, primary: number, secondary: number): number {
+  const score = exactPairScore(pairs, primary, secondary);
+  return gate === null ? score : score + gate.penalty(primary, secondary);
 }
 
 function distinctSecondaries(
@@ -272,22 +305,26 @@ function bestSecondary(
   primary: number,
   secondaries: readonly number[],
   failures: Counts,
+  gate: RuleGate | null,
   isGood: (secondary: number) => boolean,
 ): { readonly successes: number; readonly solution: Solution | null } {
   const fitting: number[] = [];
   const scores: number[] = [];
   for (const secondary of secondaries) {
     const failure = secondaryFailure(table, secondary, demand, primary, false);
-    if (failure === FITS) {
+    if (gate?.refusesPair(primary, secondary) === true) {
+      count(failures, 'rules', 1);
+    } else if (failure === FITS) {
       fitting.push(secondary);
-      scores.push(pairScore(pairs, primary, secondary));
+      const score = pairScore(pairs, primary, secondary);
+      scores.push(gate === null ? score : score + gate.penalty(primary, secondary));
     } else {
       count(failures, failureOf(failure), 1);
     }
   }
   const best = firstGood(
     scores,
-    (index) => exactPairScore(pairs, primary, fitting[index]!),
+    (index) => exactScoreOf(pairs, gate, primary, fitting[index]!),
     (index) => isGood(fitting[index]!),
   );
   count(failures, 'n1', best.dropped);

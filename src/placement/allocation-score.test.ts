@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type ClusterRequest, generateCluster } from '../../bench/placement/generate.ts';
-import { openBase, openPairs, pairScore, singleScores } from './allocation-score.ts';
+import {
+  exactPairScore,
+  exactSingleScores,
+  openBase,
+  openPairs,
+  pairScore,
+  singleScores,
+} from './allocation-score.ts';
 import { clusterScore } from './score.ts';
 import { addPrimary, addSecondary, buildTable, commonLocations, mark, type Table, undoTo } from './table.ts';
 import { instance } from './test-allocation.ts';
@@ -46,15 +53,19 @@ describe('scores of allocations', () => {
               Math.abs(found - expected) < 1e-9,
               `${primary}/${secondary}: ${found}, not ${expected}`,
             );
+            assert.ok(Math.abs(exactPairScore(pairs, primary, secondary) - expected) < 1e-9);
           }
         }
         const single = singleScores(base, online, demand);
+        const exact = exactSingleScores(base, demand);
         for (const [index, primary] of online.entries()) {
           const expected = placedScore(table, nodes, table.demands.length - 1, primary, -1);
           assert.ok(
             Math.abs(single[index]! - expected) < 1e-9,
             `${primary}: ${single[index]}, not ${expected}`,
           );
+          // To the last bit: this is what decides between nodes that are alike.
+          assert.equal(exact(primary), expected);
         }
       });
     }

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { type AllocatorOptions, runAllocator } from './allocator.ts';
 import type { PlacementCluster, PlacementInstance } from './cluster.ts';
 import type { AllocatorRequest, WantedInstance } from './iallocator-format.ts';
-import { settledCluster } from './settled-cluster.ts';
+import { buildTable } from './table.ts';
 import { cluster, group, instance, node, wide_policy } from './test-allocation.ts';
 
 const wanted = (
@@ -184,33 +184,29 @@ describe('allocating by what is lost', () => {
 });
 
 describe('allocating several instances', () => {
-  it('lets each see the ones before it', () => {
-    const all = ['p', 'q', 'r', 's', 't'].map((name) => {
-      const one = wanted({ name, template: 'ext', memory_mib: 10_000 });
-      return one;
-    });
-    const outcome = runAllocator(
-      { cluster: cluster(four), request: { type: 'multi-allocate', wanted: all } },
+  const all = (names: string, group_name: string | null) =>
+    [...names].map((name) => wanted({ name, template: 'ext', memory_mib: 10_000 }, group_name));
+  const run = (asked: readonly WantedInstance[]) =>
+    runAllocator(
+      { cluster: cluster(four), request: { type: 'multi-allocate', wanted: asked } },
       { capacity_checks: false },
     );
+
+  it('lets each see the ones before it', () => {
+    const outcome = run(all('pqrs', null));
     assert.equal(
       outcome.answer.info,
-      'Request successful: 1 instances failed to allocate and 4 were allocated successfully',
+      'Request successful: 0 instances failed to allocate and 4 were allocated successfully',
     );
-    const [placed, refused] = outcome.answer.result as [[string, string[]][], [string, string][]];
-    assert.deepEqual(placed, [
+    const placed = [
       ['p', ['d']],
       ['q', ['c']],
       ['r', ['b']],
       ['s', ['a']],
-    ]);
-    assert.match(
-      refused[0]![1],
-      /^Group default \(preferred\): No valid allocation solutions, failure reasons: FailMem: 4$/,
-    );
-    const after = settledCluster(outcome.table, outcome.instances);
+    ];
+    assert.deepEqual(outcome.answer.result, [placed, []]);
     assert.deepEqual(
-      after.instances.map(({ name, primary }) => [name, primary]),
+      outcome.instances.map(({ name, primary }) => [name, primary]),
       [
         ['p', 3],
         ['q', 2],
@@ -218,6 +214,24 @@ describe('allocating several instances', () => {
         ['s', 0],
       ],
     );
+  });
+
+  it('tells of those that do not fit in the group asked for', () => {
+    const [placed, refused] = run(all('pqrst', 'default')).answer.result as [unknown[], [string, string][]];
+    assert.equal(placed.length, 4);
+    assert.deepEqual(refused, [
+      ['t', 'Group default (preferred): No valid allocation solutions, failure reasons: FailMem: 4'],
+    ]);
+  });
+
+  it('fails as a whole where one fits nowhere', () => {
+    const { answer, instances, table } = run(all('pqrst', null));
+    assert.deepEqual([instances, table.state], [[], buildTable(cluster(four)).state]);
+    assert.deepEqual(answer, {
+      success: false,
+      info: 'Request failed: Group default (preferred): No valid allocation solutions, failure reasons: FailMem: 4',
+      result: [],
+    });
   });
 });
 
@@ -233,7 +247,7 @@ describe('giving an instance a secondary', () => {
       outcome.answer.info,
       /^Request successful: score: \d+\.\d{8}, successes 3, failures 0 \(\) for node\(s\) a\/c$/,
     );
-    const [x] = settledCluster(outcome.table, outcome.instances).instances;
+    const [x] = outcome.instances;
     assert.deepEqual([x?.template, x?.primary, x?.secondary], ['drbd', 0, 2]);
   });
 

@@ -24,6 +24,7 @@ import {
   networkRefusal,
 } from './allocate-group.ts';
 import { mirrorKind, type PlacementCluster, type PlacementInstance } from './cluster.ts';
+import { currentCluster } from './current-cluster.ts';
 import { fixed } from './decimal.ts';
 import { byLostAllocations, isDedicated } from './dedicated.ts';
 import { type Evacuation, evacuate, evacuateOne, inTurn, namesOf, onlineNodes } from './evacuate.ts';
@@ -31,8 +32,9 @@ import { type AllocatorAnswer, failed, opcodeOf, successful } from './iallocator
 import type { AllocatorInput, AllocatorRequest, WantedInstance } from './iallocator-format.ts';
 import type { RedundancyOptions } from './redundancy.ts';
 import { moveOut } from './residents.ts';
-import { settledInstances } from './settled-cluster.ts';
-import { buildTable, commonLocations, demandOf, place, removePrimary, type Table } from './table.ts';
+import type { PlacementRules } from './rules.ts';
+import { buildTable, commonLocations, demandOf, mark, removePrimary, type Table, undoTo } from './table.ts';
+import { readRules } from './table-rules.ts';
 
 export interface AllocatorOptions {
   /** Soft limits do not count. */
@@ -42,8 +44,6 @@ export interface AllocatorOptions {
   /** Names of the only nodes for new instances; instead of those that the request names. */
   readonly restrict_to?: readonly string[] | null;
   readonly redundancy?: RedundancyOptions;
-  /** See {@link AllocationOptions}. */
-  readonly like_htools?: boolean;
 }
 
 export interface AllocatorOutcome {
@@ -52,24 +52,39 @@ export interface AllocatorOutcome {
   readonly table: Table;
   /** All instances where they are then, new ones where hail puts them in its lists. */
   readonly instances: readonly PlacementInstance[];
-  /** New storage is exclusive, so that lost allocations were compared and not scores. */
-  readonly dedicated: boolean;
 }
 
-export function runAllocator(
-  { cluster, request }: AllocatorInput,
-  options: AllocatorOptions = {},
-): AllocatorOutcome {
-  const waiting = wantedOf(request).map(({ instance }) => instance);
-  const table = buildTable(cluster, { waiting });
+export function runAllocator(input: AllocatorInput, options: AllocatorOptions = {}): AllocatorOutcome {
+  const { cluster, request } = input;
+  const waiting = wantedOf(request).map(({ instance }) => ({ ...instance, primary: -1, secondary: -1 }));
+  const read = rulesWith(cluster, waiting);
+  const table = buildTable(cluster, { waiting, rules: typeof read === 'string' ? null : read });
+  if (typeof read === 'string') {
+    return { answer: failed(read), table, instances: cluster.instances };
+  }
   const run: Run = { cluster, table, options, placed: [] };
-  const dedicated = goesByLostAllocations(cluster, request);
+  const dedicated = goesByLostAllocations(input);
+  const start = mark(table);
   const answer = answerTo(run, request, dedicated);
-  return { answer, table, instances: instancesAfter(run, request), dedicated };
+  if (!answer.success) {
+    undoTo(table, start);
+    run.placed.length = 0;
+  }
+  return { answer, table, instances: instancesAfter(run, request) };
+}
+
+/** Skein's own rules, new instances among those that have some; text: they cannot all be kept. */
+function rulesWith(
+  cluster: PlacementCluster,
+  waiting: readonly PlacementInstance[],
+): PlacementRules | null | string {
+  const read = readRules({ ...cluster, instances: [...cluster.instances, ...waiting] });
+  return 'errors' in read ? read.errors.map(({ text }) => text).join('; ') : read.rules;
 }
 
 function instancesAfter({ table, placed }: Run, request: AllocatorRequest): readonly PlacementInstance[] {
-  const own = settledInstances(table);
+  const { nodes, instances } = table.cluster;
+  const own = currentCluster(table, [...nodes.keys()], [...instances.keys()]).instances;
   switch (request.type) {
     case 'allocate':
       return [...placed, ...own];
@@ -97,8 +112,11 @@ function wantedOf(request: AllocatorRequest): readonly WantedInstance[] {
   return request.type === 'multi-allocate' ? request.wanted : [];
 }
 
-/** Several instances count as asked for one group if all that name one name the same. */
-function goesByLostAllocations(cluster: PlacementCluster, request: AllocatorRequest): boolean {
+/**
+ * Is it about new instances where all storage is exclusive? Several count as asked for one group if all that name one
+ * name the same.
+ */
+export function goesByLostAllocations({ cluster, request }: AllocatorInput): boolean {
   const wanted = wantedOf(request);
   if (request.type !== 'allocate' && request.type !== 'multi-allocate') return false;
   const groups = [...new Set(wanted.flatMap(({ group }) => group ?? []))];
@@ -129,7 +147,6 @@ function allocationOptions({ options }: Run): AllocationOptions {
   return {
     force: options.ignore_soft_errors === true,
     capacity_checks: options.capacity_checks !== false,
-    like_htools: options.like_htools === true,
     ...(options.redundancy === undefined ? {} : { redundancy: options.redundancy }),
   };
 }
@@ -138,6 +155,8 @@ function allocationOptions({ options }: Run): AllocationOptions {
 interface Found {
   readonly solution: Pick<Solution, 'primary' | 'secondary'> | null;
   readonly info: string;
+  /** Nodes of a group that was asked for were tried. */
+  readonly could_be_tried: boolean;
 }
 
 function answerAllocate(
@@ -153,7 +172,10 @@ function answerAllocate(
   return successful(info, nodeNames(run.cluster, solution));
 }
 
-/** Each sees where the ones before it went. */
+/**
+ * Each sees where the ones before it went. One that fits nowhere in the cluster fails the whole request; one that does
+ * not fit in the group that was asked for is only told of.
+ */
 function answerMultiAllocate(
   run: Run,
   all_wanted: readonly WantedInstance[],
@@ -163,8 +185,9 @@ function answerMultiAllocate(
   const allocated: (readonly [string, readonly string[]])[] = [];
   const refused: (readonly [string, string])[] = [];
   for (const [at, wanted] of all_wanted.entries()) {
-    const { solution, info } = findPlace(run, placing, wanted, at, null, dedicated);
+    const { solution, info, could_be_tried } = findPlace(run, placing, wanted, at, null, dedicated);
     if (solution === null) {
+      if (!could_be_tried) return failed(info);
       refused.push([wanted.instance.name, info]);
       continue;
     }
@@ -183,8 +206,8 @@ function putDown(
   { primary, secondary }: Pick<Solution, 'primary' | 'secondary'>,
 ): void {
   const index = run.cluster.instances.length + at;
-  settle(placing, { instance, demand: run.table.demands[index]! }, { primary, secondary, score: 0 });
-  place(run.table, index, primary, secondary);
+  const wanted: Wanted = { index, instance, demand: run.table.demands[index]! };
+  settle(placing, wanted, { primary, secondary, score: 0 });
   run.placed.push({ ...instance, primary, secondary });
 }
 
@@ -206,9 +229,10 @@ function findPlace(
   const { cluster, table, options } = run;
   const names = options.restrict_to ?? restrict_to;
   const only = names === null ? null : new Set(names);
-  const wanted: Wanted = { instance, demand: table.demands[cluster.instances.length + at]! };
+  const index = cluster.instances.length + at;
+  const wanted: Wanted = { index, instance, demand: table.demands[index]! };
   const scope = group === null ? null : findGroup(cluster, group);
-  if (scope === -1) return { solution: null, info: `Wrong number of elems found with name ${group ?? ''}` };
+  if (scope === -1) return untried(`Wrong number of elems found with name ${group ?? ''}`);
   if (dedicated) {
     const method = byLostAllocations(table, wanted, node_count, only, allocationOptions(run));
     return scope === null ? inBestGroup(cluster, wanted, method) : inGroup(cluster, wanted, scope, method);
@@ -231,9 +255,13 @@ function inBestGroup<T extends Described>(
 ): Found {
   const { chosen, messages } = chooseGroup(cluster, wanted.instance, null, method);
   const told = messages.join(', ');
-  if (chosen === null) return { solution: null, info: told };
+  if (chosen === null) return untried(told);
   const { name } = cluster.groups[chosen.group]!;
-  return { solution: chosen.allocation.solution, info: `Selected group: ${name}, ${told}` };
+  return { ...untried(`Selected group: ${name}, ${told}`), solution: chosen.allocation.solution };
+}
+
+function untried(info: string): Found {
+  return { solution: null, info, could_be_tried: false };
 }
 
 function inGroup<T extends Described>(
@@ -243,12 +271,13 @@ function inGroup<T extends Described>(
   method: GroupMethod<T>,
 ): Found {
   const refusal = networkRefusal(cluster, group, wanted.instance);
-  if (refusal !== null) return { solution: null, info: refusal };
+  if (refusal !== null) return untried(refusal);
   const outcome = method.tryGroup(group);
-  if (typeof outcome === 'string') return { solution: null, info: outcome };
+  if (typeof outcome === 'string') return untried(outcome);
   return {
     solution: outcome.solution,
     info: describeAttempt(cluster, { group, outcome }, method.showScore),
+    could_be_tried: true,
   };
 }
 
@@ -262,7 +291,7 @@ function answerAllocateSecondary(run: Run, index: number): AllocatorAnswer {
   moveOut(placing.residents, primary, cluster.instances[index]!);
   removePrimary(table, primary, table.demands[index]!, commonLocations(table, primary, -1));
   const { exclusion, desired } = table.tags;
-  const wanted: Wanted = { instance, demand: demandOf(instance, exclusion[index], desired[index]) };
+  const wanted: Wanted = { index, instance, demand: demandOf(instance, exclusion[index], desired[index]) };
   const others = onlineNodes(table, cluster.nodes[primary]!.group).filter((node) => node !== primary);
   if (others.length === 0) return failed('Not enough online nodes');
   const candidates = { primaries: [primary], secondariesOf: () => others };
@@ -271,7 +300,6 @@ function answerAllocateSecondary(run: Run, index: number): AllocatorAnswer {
   const { solution } = allocation;
   if (solution === null) return failed(info);
   settle(placing, wanted, solution);
-  place(table, index, primary, solution.secondary);
   return successful(info, cluster.nodes[solution.secondary]!.name);
 }
 
@@ -329,9 +357,9 @@ function answerChangeGroup(
   ).filter((group) => !left.has(group));
   return answerEvacuation(
     cluster,
-    inTurn(table, instances, (index) => {
+    inTurn(table, instances, (index, allowed) => {
       const instance = cluster.instances[index]!;
-      const wanted: Wanted = { instance, demand: table.demands[index]! };
+      const wanted: Wanted = { index, instance, demand: table.demands[index]! };
       const node_count = instance.template === 'drbd' ? 2 : 1;
       const method = byScore(
         openPlacing(table),
@@ -342,7 +370,8 @@ function answerChangeGroup(
       );
       const { chosen, messages, none_allowed } = chooseGroup<Allocation>(cluster, instance, targets, method);
       if (chosen !== null) {
-        return evacuateOne(table, index, 'all', chosen.group, onlineNodes(table, chosen.group), false);
+        const online = onlineNodes(table, chosen.group);
+        return evacuateOne(table, index, 'all', chosen.group, online, false, allowed);
       }
       if (!none_allowed) return messages.join(', ');
       const names = cluster.groups.map(({ name }) => name).join(',');

@@ -39,6 +39,7 @@ import {
   undoTo,
 } from './table.ts';
 import { cluster_requests, frozen } from './test-requests.ts';
+import { rulesOrNull, tag_requests, withRuleTags } from './test-rule-tags.ts';
 import { type SmallCluster, smallCluster } from './test-small-cluster.ts';
 
 /** All moves of an instance that the rules know, in the order in which they are tried. */
@@ -148,16 +149,19 @@ describe('findMove', () => {
         cluster_requests,
         rules_arbitrary,
         limits,
-        fc.constantFrom('plain', 'exclusive', 'loads'),
-        (request, rules, options, variant) => {
+        fc.constantFrom('plain', 'exclusive', 'loads', 'rules'),
+        tag_requests,
+        (request, rules, options, variant, tags) => {
           const generated = generateCluster(request);
           const cluster =
             variant === 'exclusive'
               ? withExclusiveStorage(generated)
               : variant === 'loads'
                 ? withLoads(generated)
-                : generated;
-          const table = buildTable(cluster, options);
+                : variant === 'rules'
+                  ? withRuleTags(generated, tags)
+                  : generated;
+          const table = buildTable(cluster, { ...options, rules: rulesOrNull(cluster) });
           const nodes = nodesOfGroup(table, 0);
           if (nodes.every((node) => table.offline[node] === 1)) return;
           const instances = movable(table, nodes);
@@ -183,7 +187,7 @@ describe('findMove', () => {
           }
         },
       ),
-      { numRuns: 250 },
+      { numRuns: 330 },
     );
     assert.ok(found > 300, `${found} moves were found`);
   });

@@ -28,7 +28,7 @@ function options(
 }
 
 const measured = (of: PlacementCluster, request: CapacityRequest) => {
-  const capacity = measureCapacity(of, request);
+  const capacity = measureCapacity(buildTable(of), request);
   assert.ok(typeof capacity !== 'string', String(capacity));
   return capacity;
 };
@@ -191,10 +191,10 @@ describe('capacity of a cluster', () => {
     assert.deepEqual(counts(asked.standard), ['4096,2048,1=3']);
     assert.ok(asked.standard.placed.every(({ secondary }) => secondary >= 0));
     assert.equal(
-      measureCapacity(cluster([], [], { groups: [] }), {}),
+      measureCapacity(buildTable(cluster([], [], { groups: [] })), {}),
       'failure during allocation: No online nodes',
     );
     const none = { ...of, policy: { ...policy, disk_templates: [] } };
-    assert.match(String(measureCapacity(none, {})), /^null list of disk templates/);
+    assert.match(String(measureCapacity(buildTable(none), {})), /^null list of disk templates/);
   });
 });

@@ -119,7 +119,7 @@ function wantedOf(size: InstanceSize, { template, spindle_use }: CapacityOptions
     networks: [],
     utilisation: { cpu: 1, memory: 1, disk: 1, net: 1 },
   };
-  return { instance, demand: demandOf(instance) };
+  return { index: -1, instance, demand: demandOf(instance) };
 }
 
 /** Places instances of one size until none fits; they stay. */
@@ -217,7 +217,7 @@ function goBack(trail: Trail, length: number): void {
   while (solutions.length > length) {
     const { primary, secondary } = solutions.pop()!;
     undoTo(placing.table, marks.pop()!);
-    moveOutNewest(placing.residents, primary, residentOf(wanted.instance, wanted.demand, secondary));
+    moveOutNewest(placing.residents, primary, residentOf(wanted.instance, wanted.demand, secondary, -1));
   }
 }
 

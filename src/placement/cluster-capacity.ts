@@ -13,13 +13,12 @@ import {
   type InstanceSize,
   sizeOf,
 } from './capacity.ts';
-import type { DiskTemplate, PlacementCluster } from './cluster.ts';
+import type { DiskTemplate } from './cluster.ts';
 import { isRedundant, openRedundancy, type RedundancyOptions } from './redundancy.ts';
 import { type Residents, readResidents } from './residents.ts';
-import { buildTable, FAILS_N1, STRIDE, type Table, type TableOptions } from './table.ts';
+import { cloneTable, FAILS_N1, STRIDE, type Table } from './table.ts';
 
-export interface CapacityRequest
-  extends Pick<TableOptions, 'offline' | 'max_cpu' | 'min_disk' | 'exclusion_tags'> {
+export interface CapacityRequest {
   /** null: the first that the cluster's policy allows. */
   readonly template?: DiskTemplate | null;
   /** null: the policy's standard. */
@@ -57,11 +56,9 @@ export interface ClusterCapacity {
   readonly standard: CapacityResult;
 }
 
-/** Text: why nothing can be measured. */
-export function measureCapacity(
-  cluster: PlacementCluster,
-  request: CapacityRequest,
-): ClusterCapacity | string {
+/** Text: why nothing can be measured. @param table is not changed */
+export function measureCapacity(table: Table, request: CapacityRequest): ClusterCapacity | string {
+  const { cluster } = table;
   const { policy } = cluster;
   const template = request.template ?? policy.disk_templates[0];
   if (template === undefined) return 'null list of disk templates received from cluster';
@@ -71,7 +68,6 @@ export function measureCapacity(
       : [request.tiered];
   const [first_size] = sizes;
   if (first_size === undefined) return 'Empty list of specs received from the cluster';
-  const table = buildTable(cluster, request);
   const residents = readResidents(table);
   const bad_nodes = cluster.nodes.flatMap((_, node) =>
     table.offline[node] === 0 && table.state[node * STRIDE + FAILS_N1] === 1 ? [node] : [],
@@ -102,7 +98,7 @@ export function measureCapacity(
     return `failure during allocation: ${problem}`;
   }
   const measure = (size: InstanceSize, fill: (placing: ReturnType<typeof openPlacing>) => CapacityRun) => {
-    const filled = buildTable(cluster, request);
+    const filled = cloneTable(table);
     const run = stopped ? stopped_run : fill(openPlacing(filled));
     return { size, table: filled, spindle_use: options.spindle_use, stopped, ...run };
   };

@@ -145,6 +145,8 @@ export interface PlacementInstance {
   /** uuids of the networks that its NICs are in. */
   readonly networks: readonly string[];
   readonly utilisation: Utilisation;
+  /** Its disks are on its node although its template does not say so (files, in Skein); absent: as the template says. */
+  readonly local_disk?: boolean;
 }
 
 export interface PlacementCluster {
@@ -165,6 +167,8 @@ export type PlacementFailure =
   | 'migration'
   | 'disk-count'
   | 'spindles'
+  /** One of Skein's own. */
+  | 'rules'
   | 'internal';
 
 /** As the htools print them. */
@@ -177,6 +181,7 @@ export const failureName: { readonly [failure in PlacementFailure]: string } = {
   migration: 'FailMig',
   'disk-count': 'FailDiskCount',
   spindles: 'FailSpindles',
+  rules: 'FailRule',
   internal: 'FailInternal',
 };
 

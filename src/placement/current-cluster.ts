@@ -1,6 +1,6 @@
 /** A table's state as a cluster again, for whoever saves or shows it. */
 import type { PlacementCluster } from './cluster.ts';
-import { FREE_DISK, STRIDE, type Table } from './table.ts';
+import { FREE_DISK, FREE_SPINDLES, STRIDE, type Table } from './table.ts';
 
 /**
  * What a set of nodes and the instances on them are like now. Free memory stays as reported, as in the htools: what an
@@ -20,6 +20,7 @@ export function currentCluster(
       ...cluster.nodes[node]!,
       offline: table.offline[node] === 1,
       free_disk_mib: state[node * STRIDE + FREE_DISK]!,
+      free_spindles: state[node * STRIDE + FREE_SPINDLES]!,
     })),
     instances: instances.map((instance) => ({
       ...cluster.instances[instance]!,

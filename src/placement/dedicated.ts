@@ -10,6 +10,7 @@ import type { Allocation, AllocationOptions, Candidates, Wanted } from './alloca
 import { type GroupMethod, groupCandidates, networkRefusal } from './allocate-group.ts';
 import type { PlacementCluster, PlacementFailure, PlacementInstance } from './cluster.ts';
 import { instanceBreach, policyAt } from './policy.ts';
+import { openGate } from './rule-gate.ts';
 import {
   addPrimary,
   addSecondary,
@@ -32,7 +33,7 @@ export interface LostAllocations {
   readonly left_disk: number;
 }
 
-export interface DedicatedAllocation extends Pick<Allocation, 'failures' | 'successes'> {
+export interface DedicatedAllocation extends Pick<Allocation, 'failures' | 'successes' | 'reasons'> {
   readonly solution: (LostAllocations & { readonly primary: number; readonly secondary: number }) | null;
 }
 
@@ -89,6 +90,7 @@ function allocateDedicated(
     if (by > 0) failures.set(failure, (failures.get(failure) ?? 0) + by);
   };
   const rooms = openRooms(table);
+  const gate = openGate(table, wanted);
   let successes = 0;
   let solution: DedicatedAllocation['solution'] = null;
   const offer = (offered: NonNullable<DedicatedAllocation['solution']>): void => {
@@ -97,7 +99,7 @@ function allocateDedicated(
   };
   for (const primary of primaries) {
     const secondaries = secondariesOf === null ? [-1] : secondariesOf(primary);
-    const refusal = refusalAt(table, primary, wanted, force);
+    const refusal = refusalAt(table, primary, wanted, force) ?? gate?.primaryRefusal(primary) ?? null;
     if (refusal !== null) {
       failed(refusal, secondaries.length);
       continue;
@@ -106,6 +108,10 @@ function allocateDedicated(
     for (const secondary of secondaries) {
       if (secondary < 0) {
         offer({ ...as_primary, primary, secondary });
+        continue;
+      }
+      if (gate?.refusesPair(primary, secondary) === true) {
+        failed('rules', 1);
         continue;
       }
       const failure = secondaryFailure(table, secondary, wanted.demand, primary, false);
@@ -124,7 +130,7 @@ function allocateDedicated(
       });
     }
   }
-  return { failures, successes, solution };
+  return { failures, successes, solution, reasons: gate?.reasons() ?? [] };
 }
 
 function refusalAt(table: Table, node: number, wanted: Wanted, force: boolean): PlacementFailure | null {

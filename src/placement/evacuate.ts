@@ -12,10 +12,12 @@
 import { type DiskTemplate, failureName, type PlacementCluster, type PlacementFailure } from './cluster.ts';
 import type { MoveStep } from './iallocator-answer.ts';
 import type { EvacuationMode } from './iallocator-format.ts';
-import { FAILOVER, FAILOVER_TO_ANY, REPLACE_SECONDARY, tryMove } from './moves.ts';
+import { FAILOVER, FAILOVER_TO_ANY, nodesAfter, REPLACE_SECONDARY, tryMove } from './moves.ts';
 import { leastIndex } from './near-ties.ts';
+import { boundTo } from './rules.ts';
 import { clusterScore, currentScore, enter, leave, openScore, type RunningScore } from './score.ts';
-import { FITS, failureOf, mark, type Table, undoTo } from './table.ts';
+import { FITS, failureOf, lift, mark, NO_RULE, type Table, undoTo } from './table.ts';
+import { reasonsOf } from './table-rules.ts';
 
 export interface EvacuatedInstance {
   readonly instance: number;
@@ -40,24 +42,34 @@ export function evacuate(
   force: boolean,
 ): Evacuation {
   const left = nodesToLeave(table, instances, mode);
-  return inTurn(table, instances, (instance) => {
+  const leaveOne: Leave = (instance, allowed) => {
     const primary = table.primary[instance]!;
     const { group } = table.cluster.nodes[primary]!;
     const targets = onlineNodes(table, group).filter((node) => !left.has(node) && node !== primary);
-    return evacuateOne(table, instance, mode, group, targets, force);
-  });
+    return evacuateOne(table, instance, mode, group, targets, force, allowed);
+  };
+  return inTurn(table, instances, leaveOne, mode);
 }
 
-/** Lets each instance leave, in order. `leaveOne` moves it in the table, or says why not. */
+/** Moves an instance in the table, or says why not. @param allowed whether a node will do as the primary */
+export type Leave = (instance: number, allowed: (primary: number) => boolean) => readonly MoveStep[] | string;
+
+/** Lets each instance leave, in order; those that only leave together, as soon as the first of them does. */
 export function inTurn(
   table: Table,
   instances: readonly number[],
-  leaveOne: (instance: number) => readonly MoveStep[] | string,
+  leaveOne: Leave,
+  mode: EvacuationMode = 'all',
 ): Evacuation {
   const moved: EvacuatedInstance[] = [];
   const failed: { instance: number; reason: string }[] = [];
+  const outcomes = new Map<number, readonly MoveStep[] | string>();
   for (const instance of instances) {
-    const outcome = leaveOne(instance);
+    if (!outcomes.has(instance)) {
+      const company = mode === 'secondary-only' ? [instance] : companyOf(table, instance, instances);
+      for (const [at, outcome] of leaveTogether(table, company, leaveOne)) outcomes.set(at, outcome);
+    }
+    const outcome = outcomes.get(instance)!;
     if (typeof outcome === 'string') {
       failed.push({ instance, reason: outcome });
       continue;
@@ -73,6 +85,65 @@ export function inTurn(
     });
   }
   return { moved, failed };
+}
+
+/** Those of the instances that a hard rule binds to this one's node, itself first. */
+function companyOf(table: Table, instance: number, instances: readonly number[]): readonly number[] {
+  if (table.rules === null || table.rules.rules.asks[instance] === 0) return [instance];
+  const asked = new Set(instances);
+  const others = boundTo(table.rules.rules, instance).filter((at) => at !== instance && asked.has(at));
+  return [instance, ...others];
+}
+
+/**
+ * The first one goes to its best place where the others fit, too. If there is none, none of them goes: each is told
+ * what kept it, or whom it would not leave.
+ */
+function leaveTogether(
+  table: Table,
+  company: readonly number[],
+  leaveOne: Leave,
+): ReadonlyMap<number, readonly MoveStep[] | string> {
+  const [first = -1, ...others] = company;
+  const { rules } = table;
+  if (rules === null || others.length === 0) return new Map([[first, leaveOne(first, () => true)]]);
+  for (const instance of company) rules.together.add(instance);
+  const outcomes = whereAllFit(table, company, leaveOne);
+  rules.together.clear();
+  return outcomes;
+}
+
+function whereAllFit(
+  table: Table,
+  company: readonly number[],
+  leaveOne: Leave,
+): ReadonlyMap<number, readonly MoveStep[] | string> {
+  const [first = -1] = company;
+  const start = mark(table);
+  const full = new Set<number>();
+  let kept: string | null = null;
+  for (;;) {
+    for (const instance of company) lift(table, instance);
+    const outcomes = new Map<number, readonly MoveStep[] | string>();
+    let failure: string | null = null;
+    for (const instance of company) {
+      const outcome = leaveOne(instance, (node) => instance !== first || !full.has(node));
+      outcomes.set(instance, outcome);
+      if (typeof outcome === 'string') {
+        failure = outcome;
+        break;
+      }
+    }
+    if (failure === null) return outcomes;
+    const tried = table.primary[first]!;
+    const stuck = outcomes.size === 1 || full.has(tried);
+    undoTo(table, start);
+    // Where the first has tried every node, it is the others that did not fit.
+    if (!stuck || kept === null) kept = failure;
+    const told = kept;
+    if (stuck) return new Map(company.map((instance) => [instance, told]));
+    full.add(tried);
+  }
 }
 
 export function onlineNodes(table: Table, group: number): readonly number[] {
@@ -110,7 +181,7 @@ const methods: { readonly [template in DiskTemplate]: Method } = {
 };
 
 /**
- * Moves one instance to nodes of `targets`, which are in `group`. The steps; or why it cannot go, and then it has not.
+ * Moves one instance to nodes of `targets`, which are in `group`; to one that is `allowed` if its primary moves. The steps; or why it cannot go, and then it has not.
  */
 export function evacuateOne(
   table: Table,
@@ -119,6 +190,7 @@ export function evacuateOne(
   group: number,
   targets: readonly number[],
   force: boolean,
+  allowed: (primary: number) => boolean = () => true,
 ): readonly MoveStep[] | string {
   const { template } = table.cluster.instances[instance]!;
   switch (methods[template]) {
@@ -128,19 +200,35 @@ export function evacuateOne(
       if (mode === 'secondary-only') {
         return `Instances with disk template '${template}' can't execute change secondary`;
       }
-      const node = moveToBest(table, instance, FAILOVER_TO_ANY, group, targets, force);
+      const node = moveToBest(table, instance, FAILOVER_TO_ANY, group, targets.filter(allowed), force);
       return typeof node === 'string' ? node : [{ kind: 'take-over', node }];
     }
     case 'mirrored': {
       if (mode === 'primary-only') {
-        const failure = tryMove(table, instance, FAILOVER, -1, force);
-        return failure === FITS ? [take_over] : failureName[failureOf(failure)];
+        const secondary = table.secondary[instance]!;
+        const primary = table.primary[instance]!;
+        const failure = allowed(secondary) ? tryMove(table, instance, FAILOVER, -1, force) : NO_RULE;
+        if (failure === FITS) return [take_over];
+        return failureText(table, instance, failureOf(failure), secondary, primary);
       }
-      if (mode === 'all') return replaceBoth(table, instance, group, targets, force);
+      if (mode === 'all') return replaceBoth(table, instance, group, targets, force, allowed);
       const node = moveToBest(table, instance, REPLACE_SECONDARY, group, targets, force);
       return typeof node === 'string' ? node : [{ kind: 'replace-secondary', node }];
     }
   }
+}
+
+/** In the htools' word; of a rule, in words of its own as well. */
+function failureText(
+  { rules }: Table,
+  instance: number,
+  failure: PlacementFailure,
+  primary: number,
+  secondary: number,
+): string {
+  const [reason] =
+    rules === null || failure !== 'rules' ? [] : reasonsOf(rules, instance, primary, secondary);
+  return reason === undefined ? failureName[failure] : `${failureName[failure]} (${reason})`;
 }
 
 const take_over: MoveStep = { kind: 'take-over', node: null };
@@ -214,7 +302,9 @@ function moveToBest(
       fitting.push(target);
       scores.push(score);
     } else {
-      reasons += ` Node ${table.cluster.nodes[target]!.name} failed: ${failureName[score]};`;
+      const to = nodesAfter(kind, target, table.primary[instance]!, table.secondary[instance]!);
+      const why = failureText(table, instance, score, to.primary, to.secondary);
+      reasons += ` Node ${table.cluster.nodes[target]!.name} failed: ${why};`;
     }
   }
   const best = leastIndex(scores, (index) =>
@@ -241,6 +331,7 @@ function replaceBoth(
   group: number,
   targets: readonly number[],
   force: boolean,
+  allowed: (primary: number) => boolean,
 ): readonly MoveStep[] | string {
   const origin = mark(table);
   const steps: MoveStep[] = [];
@@ -256,7 +347,7 @@ function replaceBoth(
   const watch = watchGroup(table, group);
   for (const primary of targets) {
     const others = targets.filter((node) => node !== primary);
-    if (others.length === 0) continue;
+    if (others.length === 0 || !allowed(primary)) continue;
     const swapped =
       first_swap !== null && first_swap !== FITS
         ? `Failing over to the secondary: ${failureName[failureOf(first_swap)]}`
@@ -268,7 +359,7 @@ function replaceBoth(
     for (const secondary of others) {
       const score = probe(watch, instance, REPLACE_SECONDARY, secondary, force);
       if (typeof score !== 'number') {
-        reason = `Allocation failed: Changing secondary to final secondary: ${failureName[score]}`;
+        reason = `Allocation failed: Changing secondary to final secondary: ${failureText(table, instance, score, primary, secondary)}`;
       } else {
         pairs.push({ primary, secondary });
         scores.push(score);

@@ -37,6 +37,7 @@ import {
   unallocatedMemory,
   undoTo,
 } from './table.ts';
+import { addedPenalty, isConcerned, moveTo, refuses, type TableRules } from './table-rules.ts';
 
 /** What the score has for an instance whose primary is offline, or whose secondary is. */
 const offline_primary = 20;
@@ -51,14 +52,48 @@ export function tryInstance(search: MoveSearch, instance: number): void {
   const start = mark(table);
   const primary = table.primary[instance]!;
   countPairsOf(search, primary, demand, -1);
-  if (demand.mirrored) tryMirrored(search, instance, demand);
-  else tryExternal(search, instance, demand);
+  const ruled = askRules(table, instance);
+  if (demand.mirrored) tryMirrored(search, instance, demand, ruled);
+  else tryExternal(search, instance, demand, ruled);
+  if (ruled !== null) moveTo(ruled.rules, instance, ruled.primary, ruled.secondary);
   undoTo(table, start);
   countPairsOf(search, primary, demand, 1);
 }
 
+/** Rules that an instance has to keep to, while it counts as being nowhere. */
+interface Ruled {
+  readonly rules: TableRules;
+  readonly instance: number;
+  /** Where it is. */
+  readonly primary: number;
+  readonly secondary: number;
+  /** What the score has for it there. */
+  readonly here: number;
+}
+
+function askRules({ rules, primary, secondary }: Table, instance: number): Ruled | null {
+  if (rules === null || !isConcerned(rules, instance)) return null;
+  const with_it = rules.penalty;
+  moveTo(rules, instance, -1, -1);
+  return {
+    rules,
+    instance,
+    primary: primary[instance]!,
+    secondary: secondary[instance]!,
+    here: with_it - rules.penalty,
+  };
+}
+
+/** What the score has for it there; infinite where it may not be. */
+function ruledAt(ruled: Ruled | null, primary: number, secondary: number): number {
+  if (ruled === null) return 0;
+  const { rules, instance } = ruled;
+  if (refuses(rules, instance, ruled, primary, secondary)) return Number.POSITIVE_INFINITY;
+  return addedPenalty(rules, instance, primary, secondary);
+}
+
 /** Disks that every node reaches: only the primary moves. */
-function tryExternal(search: MoveSearch, instance: number, demand: Demand): void {
+function tryExternal(search: MoveSearch, instance: number, demand: Demand, ruled: Ruled | null): void {
   const { table, online, rules, roles, copies, base, candidates, scratch } = search;
   const { state } = table;
   const first = table.primary[instance]!;
@@ -72,6 +107,7 @@ function tryExternal(search: MoveSearch, instance: number, demand: Demand): void
   const count = state[first_at + PRIMARIES]! + state[first_at + SECONDARIES]!;
 
   let fixed = base.linear + base.reserved - tagsOf(table, first) - real * n1Of(table, first);
+  if (ruled !== null) fixed -= ruled.here;
   removePrimary(table, first, demand, common);
   fixed += tagsOf(table, first);
   if (first_online) {
@@ -91,7 +127,8 @@ function tryExternal(search: MoveSearch, instance: number, demand: Demand): void
       roleGain(search, target, demand) +
       real * (common + n1WithPrimary(table, target, used) - n1Of(table, target)) +
       spreadWith(search, roles, scratch.primary_sums, scratch.primary_squares, instance, target) +
-      spreadWith(search, copies, scratch.first_sums, scratch.first_squares, instance, target);
+      spreadWith(search, copies, scratch.first_sums, scratch.first_squares, instance, target) +
+      ruledAt(ruled, target, ruled === null ? -1 : ruled.secondary);
     if (
       isCandidate(candidates, score, scratch.slack) &&
       mayMigrate(table, first, target) &&
@@ -103,7 +140,7 @@ function tryExternal(search: MoveSearch, instance: number, demand: Demand): void
 }
 
 /** With a copy on its secondary node: five kinds of move. */
-function tryMirrored(search: MoveSearch, instance: number, demand: Demand): void {
+function tryMirrored(search: MoveSearch, instance: number, demand: Demand, ruled: Ruled | null): void {
   const { table, online, rules, roles, copies, reserved, base, candidates, scratch } = search;
   const { state, peers, node_count } = table;
   const { unit: reserved_unit, value: reserved_value, total_weight } = reserved;
@@ -128,6 +165,7 @@ function tryMirrored(search: MoveSearch, instance: number, demand: Demand): void
   const second_reserved = state[second_at + RESERVED_MEMORY]!;
   const first_with = unallocatedMemory(table, first);
   let fixed = base.linear - tagsOf(table, first) - real * (n1Of(table, first) + n1Of(table, second));
+  if (ruled !== null) fixed -= ruled.here;
   removePrimary(table, first, demand, commonLocations(table, first, second));
   removeSecondary(table, second, demand, first);
   fixed += tagsOf(table, first);
@@ -166,7 +204,10 @@ function tryMirrored(search: MoveSearch, instance: number, demand: Demand): void
     primaryFailure(table, second, demand, force_first) === FITS;
   const may_replace = disk_moves && primaryFailure(table, first, demand, true) === FITS;
   const may_swap = disk_moves && instance_moves && (!restricted_migration || !first_online);
-  const may_replace_primary = may_swap && may_fail_over && !restricted_migration;
+  const over_ruled = may_fail_over ? ruledAt(ruled, second, first) : 0;
+  // It runs on the secondary for as long as the new copy takes.
+  const may_replace_primary =
+    may_swap && may_fail_over && !restricted_migration && Number.isFinite(over_ruled);
   const may_go_on = may_swap && may_fail_over;
 
   const unknown = demand.spindles < 0;
@@ -188,6 +229,7 @@ function tryMirrored(search: MoveSearch, instance: number, demand: Demand): void
       first_copy +
       on_first * (first_free <= after ? first_count : 0) +
       total_weight * rise +
+      over_ruled +
       base.copies +
       reservedSpread(sum, squares, rise, reserved_value[first]!, nodes);
     if (
@@ -230,6 +272,7 @@ function tryMirrored(search: MoveSearch, instance: number, demand: Demand): void
         (free <= after ? real * count_after : 0) +
         total_weight * rise +
         from_second +
+        ruledAt(ruled, first, target) +
         reservedSpread(sum, squares, rise, value, nodes);
       if (
         isCandidate(candidates, score, scratch.slack) &&
@@ -257,6 +300,7 @@ function tryMirrored(search: MoveSearch, instance: number, demand: Demand): void
         second_gone +
         total_weight * (drop + rise) +
         from_second +
+        ruledAt(ruled, target, first) +
         reservedSpread(sum, squares, rise, reserved_value[first]!, nodes);
       if (
         isCandidate(candidates, score, scratch.slack) &&
@@ -287,6 +331,7 @@ function tryMirrored(search: MoveSearch, instance: number, demand: Demand): void
         (second_free <= after ? on_second * second_count : 0) +
         total_weight * change +
         from_first +
+        ruledAt(ruled, target, second) +
         reservedSpread(reserved.sum, reserved.squares, change, reserved_value[second]!, nodes);
       if (
         isCandidate(candidates, score, scratch.slack) &&
@@ -307,6 +352,7 @@ function tryMirrored(search: MoveSearch, instance: number, demand: Demand): void
       (free <= after ? real * count_after : 0) +
       total_weight * rise +
       from_first +
+      ruledAt(ruled, second, target) +
       reservedSpread(sum, squares, rise, value, nodes);
     if (
       isCandidate(candidates, score, scratch.slack) &&

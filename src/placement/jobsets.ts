@@ -12,18 +12,24 @@ import {
   REPLACE_PRIMARY,
   REPLACE_SECONDARY,
 } from './moves.ts';
+import { hardPairRules, type PlacementRules } from './rules.ts';
 
 /**
- * Consecutive steps that share no node. As in the htools they are gathered from the last one backwards, which decides
+ * Consecutive steps that share no node, nor a hard rule between instances: of two in one set nobody knows which comes
+ * first. As in the htools they are gathered from the last one backwards, which decides
  * where a set is cut.
  */
-export function splitJobsets(steps: readonly Step[]): readonly (readonly Step[])[] {
+export function splitJobsets(
+  steps: readonly Step[],
+  rules: PlacementRules | null = null,
+): readonly (readonly Step[])[] {
   const sets: Step[][] = [];
-  let touched = new Set<number>();
+  let touched = new Set<number | string>();
   for (const step of steps.toReversed()) {
-    const nodes = [step.primary, step.secondary, step.old_primary, step.old_secondary].filter(
-      (at) => at >= 0,
-    );
+    const nodes: (number | string)[] = [
+      ...[step.primary, step.secondary, step.old_primary, step.old_secondary].filter((at) => at >= 0),
+      ...(rules === null ? [] : hardPairRules(rules, step.instance).map((rule) => `rule ${rule}`)),
+    ];
     const current = sets[0];
     if (current === undefined || nodes.some((node) => touched.has(node))) {
       sets.unshift([step]);

@@ -33,6 +33,8 @@ export interface MaintenanceOptions {
   readonly live_migration: ReadonlySet<DiskTemplate>;
   /** What becomes of a running instance whose disks are on its node only. */
   readonly local_disks: 'stop' | 'copy';
+  /** Whatever runs on a node is stopped while that is rebooted, and nothing is moved. */
+  readonly offline?: boolean;
   /** Second copies leave, too, so that none is without while a node is down. */
   readonly full_evacuation: boolean;
   /** Between any two nodes, for memory and disks. */
@@ -204,6 +206,10 @@ function leaveNode(making: Making, instance: number, wanted: number | null): voi
   const { model, options, away } = making;
   const { table } = model;
   const { template } = table.cluster.instances[instance]!;
+  if (options.offline) {
+    stopMeanwhile(making, instance, 'nothing is moved in an offline maintenance', false);
+    return;
+  }
   const live = options.live_migration.has(template);
   const not_live = live ? null : `live migration of ${template} is not there yet`;
   const primary = table.primary[instance]!;

@@ -21,7 +21,7 @@ import {
   REPLACE_SECONDARY,
   tryMove,
 } from './moves.ts';
-import { countPairs, deviation, metrics, pairsBeyondOne, total, weightedSum } from './score.ts';
+import { countPairs, deviation, metrics, pairsBeyondOne, rulePenalty, total, weightedSum } from './score.ts';
 import { type Bounds, leastScoreOf, openBounds, refreshBounds } from './search-bounds.ts';
 import { buildColumns, type Columns, fillColumns } from './search-columns.ts';
 import { FITS, mark, RESERVED_MEMORY, STRIDE, type Table, undoTo } from './table.ts';
@@ -67,7 +67,7 @@ export interface Reserved {
 
 /** Shares of the score as it is now. */
 export interface Base {
-  /** Of all metrics that are sums. */
+  /** Of all metrics that are sums, and of broken rules. */
   linear: number;
   roles: number;
   copies: number;
@@ -211,7 +211,7 @@ function refresh(search: MoveSearch): void {
   }
   search.pairs.set(countPairs(table, online));
   const offline = nodes.filter((node) => table.offline[node] === 1);
-  base.linear = 0;
+  base.linear = rulePenalty(table);
   for (const [metric, { kind, of, weight }] of metrics.entries()) {
     if (kind === 'sum') base.linear += weight * total(table, metric, of === 'online' ? online : offline);
     else if (kind === 'pairs') base.linear += weight * pairsBeyondOne(search.pairs);
@@ -328,7 +328,7 @@ export function exactScore(search: MoveSearch): number {
     else if (kind === 'pairs') values[metric] = pairsBeyondOne(countPairs(table, online));
     else if (metric === reserved_metric) values[metric] = deviation(table, metric, online);
   }
-  return weightedSum(values);
+  return weightedSum(values) + rulePenalty(table);
 }
 
 const reserved_metric = metrics.findIndex(({ name }) => name === 'reserved_mem_cv');

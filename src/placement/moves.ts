@@ -10,6 +10,7 @@ import {
   mark,
   mayMigrate,
   NO_MIGRATION,
+  NO_RULE,
   place,
   primaryFailure,
   removePrimary,
@@ -18,6 +19,7 @@ import {
   type Table,
   undoTo,
 } from './table.ts';
+import { refuses } from './table-rules.ts';
 
 /** f: primary and secondary change roles. */
 export const FAILOVER = 0;
@@ -75,6 +77,7 @@ export function tryMove(
   target: number,
   force: boolean,
 ): number {
+  if (table.rules !== null && breaksRule(table, instance, kind, target)) return NO_RULE;
   const start = mark(table);
   const failure = steps(table, instance, kind, target, force);
   if (failure !== FITS) {
@@ -84,6 +87,16 @@ export function tryMove(
   const after = nodesAfter(kind, target, table.primary[instance]!, table.secondary[instance]!);
   place(table, instance, after.primary, after.secondary);
   return FITS;
+}
+
+/** Whether a hard rule forbids where the move leads to, or where the instance runs on the way there. */
+function breaksRule(table: Table, instance: number, kind: MoveKind, target: number): boolean {
+  const { rules } = table;
+  if (rules === null) return false;
+  const from = { primary: table.primary[instance]!, secondary: table.secondary[instance]! };
+  const { primary, secondary } = nodesAfter(kind, target, from.primary, from.secondary);
+  if (kind === REPLACE_PRIMARY && refuses(rules, instance, from, from.secondary, from.primary)) return true;
+  return refuses(rules, instance, from, primary, secondary);
 }
 
 function steps(table: Table, instance: number, kind: MoveKind, target: number, force: boolean): number {

@@ -13,7 +13,7 @@ const most_exact = 500;
 /**
  * Indexes from the least score on, the last of equal ones first.
  * @param exactAt the score at an index, the long way
- * @param one_for_all of those that are alike only one is worked out
+ * @param one_for_all of those that are equal to the last bit only one is worked out
  */
 export function* ascending(
   scores: ArrayLike<number>,

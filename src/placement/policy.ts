@@ -174,8 +174,20 @@ const spec_keys = ['memory_mib', 'cpus', 'disk_mib', 'disk_count', 'nic_count', 
 
 function outsidePair(spec: Spec, { min, max }: MinMaxSpec): string | null {
   for (const key of spec_keys) {
-    const limit = spec[key] < min[key] ? min[key] : spec[key] > max[key] ? max[key] : null;
-    if (limit !== null) return difference(key, spec[key], limit, '');
+    const broken = limitBroken(spec[key], min[key], max[key]);
+    if (broken !== null) return difference(key, spec[key], broken.limit, '');
   }
   return null;
+}
+
+export interface BrokenLimit {
+  readonly side: 'below' | 'above';
+  readonly limit: number;
+  readonly by: number;
+}
+
+/** Which end of a range a value is beyond, and by how much; null: neither. */
+export function limitBroken(value: number, min: number, max: number): BrokenLimit | null {
+  if (value < min) return { side: 'below', limit: min, by: min - value };
+  return value > max ? { side: 'above', limit: max, by: value - max } : null;
 }

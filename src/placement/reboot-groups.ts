@@ -36,6 +36,8 @@ export interface RebootOptions extends ClearingOptions {
   readonly group: number | null;
   /** Only nodes with one of these; null: all. */
   readonly node_tags: readonly string[] | null;
+  /** Only these, by index; absent: all. */
+  readonly only?: ReadonlySet<number>;
   /** Instances are shut down before, not moved away. */
   readonly offline_maintenance: boolean;
 }
@@ -82,6 +84,7 @@ function selectedNodes(table: Table, options: RebootOptions): readonly number[] 
   const tags = options.node_tags === null ? null : new Set(options.node_tags);
   return nodes.flatMap((node, at) =>
     table.offline[at] === 0 &&
+    (options.only === undefined || options.only.has(at)) &&
     (options.group === null || node.group === options.group) &&
     (tags === null || node.tags.some((tag) => tags.has(tag))) &&
     (options.non_redundant !== 'skip' || !hosts_non_redundant.has(at))

@@ -105,7 +105,7 @@ describe('global N+1 with one more instance', () => {
     const demand = buildTable(of, { waiting: [wanted] }).demands.at(-1)!;
     addPrimary(table, primary, demand, commonLocations(table, primary, secondary));
     if (secondary >= 0) addSecondary(table, secondary, demand, primary);
-    moveIn(residents, primary, residentOf(wanted, demand, secondary));
+    moveIn(residents, primary, residentOf(wanted, demand, secondary, -1));
     return redundancy.judged.every((at) => survives(redundancy, at));
   }
 
@@ -134,7 +134,7 @@ describe('global N+1 with one more instance', () => {
         const primary = Math.floor(random() * of.nodes.length);
         const secondary = template === 'drbd' ? (primary + 1 + Math.floor(random() * 5)) % 6 : -1;
         if (secondary >= 0 && of.nodes[secondary]!.group !== of.nodes[primary]!.group) continue;
-        const found = staysRedundant(outlook, residentOf(wanted, demand, secondary), primary);
+        const found = staysRedundant(outlook, residentOf(wanted, demand, secondary, -1), primary);
         assert.equal(found, expected(of, wanted, primary, secondary), `round ${round}`);
         verdicts.add(found);
       }
@@ -147,7 +147,7 @@ describe('global N+1 with one more instance', () => {
     const table = buildTable(cluster(three, [on('drbd', 0, 1, 1_000)]));
     const residents = readResidents(table);
     const start = mark(table);
-    const resident = residentOf(on('drbd', 0, 1, 500), table.demands[0]!, 1);
+    const resident = residentOf(on('drbd', 0, 1, 500), table.demands[0]!, 1, -1);
     moveIn(residents, 0, resident);
     assert.equal(residents.take_overs[1], 2);
     moveOutNewest(residents, 0, resident);

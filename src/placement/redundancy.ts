@@ -23,12 +23,14 @@ import { currentScore, enter, leave, openScore, type RunningScore } from './scor
 import {
   addPrimary,
   addSecondary,
+  addSized,
   commonLocations,
-  type Demand,
   FITS,
   FREE_DISK,
+  lift,
   mark,
   mayMigrate,
+  place,
   primaryFailure,
   removePrimary,
   removeSecondary,
@@ -38,6 +40,7 @@ import {
   unallocatedMemory,
   undoTo,
 } from './table.ts';
+import { lacks, mayRestart } from './table-rules.ts';
 
 export interface Redundancy {
   readonly table: Table;
@@ -88,47 +91,108 @@ export function isRedundant(redundancy: Redundancy): boolean {
   return redundancy.judged.every((node) => certainlySurvives(redundancy, node) || survives(redundancy, node));
 }
 
+/**
+ * Told of each instance that finds no place, with the nodes that were tried, as the cluster then is. Answers whether to
+ * go on with the others.
+ */
+export type FoundHomeless = (resident: Resident, targets: readonly number[]) => boolean;
+
 /** Could all primaries of a node be restarted without it? Changes nothing. */
 export function survives(redundancy: Redundancy, node: number): boolean {
+  return playLoss(redundancy, node, () => false);
+}
+
+/** Restarts all primaries of a node elsewhere, as far as `homeless` says to go on. Changes nothing. */
+export function playLoss(redundancy: Redundancy, node: number, homeless: FoundHomeless): boolean {
   const here = redundancy.residents.on[node]!;
   if (here.length === 0) return true;
   const start = mark(redundancy.table);
-  const survived =
-    takeOvers(redundancy, node, here) && restarts(redundancy, node, here) && newOnes(redundancy, node, here);
+  liftHomeless(redundancy, here);
+  let all = true;
+  const told: FoundHomeless = (resident, targets) => {
+    all = false;
+    return homeless(resident, targets);
+  };
+  const played =
+    takeOvers(redundancy, node, here, told) &&
+    restarts(redundancy, node, here, told) &&
+    newOnes(redundancy, node, here, told);
   undoTo(redundancy.table, start);
-  return survived;
+  return played && all;
 }
 
 /** Those with a copy, on their secondaries. */
-function takeOvers({ table }: Redundancy, node: number, here: readonly Resident[]): boolean {
-  for (const { demand, rescue, secondary } of here) {
+function takeOvers(
+  { table }: Redundancy,
+  node: number,
+  here: readonly Resident[],
+  homeless: FoundHomeless,
+): boolean {
+  for (const resident of here) {
+    const { demand, rescue, secondary, index } = resident;
     if (rescue !== TAKES_OVER) continue;
-    if (!mayMigrate(table, node, secondary)) return false;
+    const refused = (): boolean => !homeless(resident, [secondary]);
+    if (!mayMigrate(table, node, secondary)) {
+      if (refused()) return false;
+      continue;
+    }
     const common = commonLocations(table, node, secondary);
     removePrimary(table, node, demand, common);
     removeSecondary(table, secondary, demand, node);
-    if (primaryFailure(table, secondary, demand, true) !== FITS) return false;
+    if (primaryFailure(table, secondary, demand, true) !== FITS) {
+      if (refused()) return false;
+      continue;
+    }
     addPrimary(table, secondary, demand, common);
     const offline = table.offline[node] === 1;
-    if (secondaryFailure(table, node, demand, secondary, true, offline) !== FITS) return false;
-    addSecondary(table, node, demand, secondary);
+    if (secondaryFailure(table, node, demand, secondary, true, offline) === FITS) {
+      addSecondary(table, node, demand, secondary);
+      if (table.rules !== null && index >= 0) place(table, index, secondary, node);
+    } else if (refused()) {
+      return false;
+    }
   }
   return true;
 }
 
+/** The rules forget where those are that have to go elsewhere: they are in nobody's way. */
+function liftHomeless({ table }: Redundancy, here: readonly Resident[]): void {
+  if (table.rules === null) return;
+  for (const { rescue, index } of here) if (rescue !== TAKES_OVER && index >= 0) lift(table, index);
+}
+
+/** Those of the nodes that rules let an instance restart on. None: it is the rules that keep it down, not want of room. */
+function allowedTargets(
+  { rules }: Table,
+  targets: readonly number[],
+  node: number,
+  { index }: Resident,
+): readonly number[] {
+  if (rules === null || index < 0) return targets;
+  return targets.filter((target) => mayRestart(rules, index, node, target));
+}
+
 /** Those that start anywhere, the newest first, each where it leaves the group with the least score. */
-function restarts({ table, group_nodes }: Redundancy, node: number, here: readonly Resident[]): boolean {
+function restarts(
+  { table, group_nodes }: Redundancy,
+  node: number,
+  here: readonly Resident[],
+  homeless: FoundHomeless,
+): boolean {
   if (!here.some(({ rescue }) => rescue === STARTS_ANYWHERE)) return true;
   const group = group_nodes[groupOf(table, node)]!;
   const score = openScore(table, group);
   const targets = group.filter((other) => other !== node && mayMigrate(table, node, other));
   for (let at = here.length - 1; at >= 0; at--) {
-    const { demand, rescue } = here[at]!;
+    const resident = here[at]!;
+    const { demand, rescue } = resident;
     if (rescue !== STARTS_ANYWHERE) continue;
     leave(score, table, node);
     removePrimary(table, node, demand, 0);
     enter(score, table, node);
-    if (!startOnBest(table, score, targets, demand)) return false;
+    const allowed = allowedTargets(table, targets, node, resident);
+    if (allowed.length === 0 && targets.length > 0) continue;
+    if (!startOnBest(table, score, allowed, resident) && !homeless(resident, allowed)) return false;
   }
   return true;
 }
@@ -138,6 +202,7 @@ function newOnes(
   { table, nodes, group_nodes }: Redundancy,
   node: number,
   here: readonly Resident[],
+  homeless: FoundHomeless,
 ): boolean {
   const made_anew = here
     .filter(({ rescue }) => rescue === MADE_ANEW)
@@ -146,19 +211,27 @@ function newOnes(
   if (made_anew.length === 0) return true;
   const score = openScore(table, nodes);
   const others = group_nodes[groupOf(table, node)]!.filter((other) => other !== node);
-  for (const { demand, instance } of made_anew) {
-    const targets = others.filter((other) => allowedOn(table, other, instance));
-    if (!startOnBest(table, score, targets, demand)) return false;
+  for (const resident of made_anew) {
+    const targets = others.filter((other) => allowedOn(table, other, resident.instance));
+    const allowed = allowedTargets(table, targets, node, resident);
+    if (allowed.length === 0 && targets.length > 0) continue;
+    if (!startOnBest(table, score, allowed, resident) && !homeless(resident, allowed)) return false;
   }
   return true;
 }
 
 /** Of equally good nodes the last. */
-function startOnBest(table: Table, score: RunningScore, targets: readonly number[], demand: Demand): boolean {
+function startOnBest(
+  table: Table,
+  score: RunningScore,
+  targets: readonly number[],
+  { demand, index, instance }: Resident,
+): boolean {
   let best = -1;
   let least = Number.POSITIVE_INFINITY;
   for (const target of targets) {
     if (primaryFailure(table, target, demand, true) !== FITS) continue;
+    if (table.rules !== null && lacks(table.rules, index, instance, target) !== null) continue;
     const start = mark(table);
     leave(score, table, target);
     addPrimary(table, target, demand, 0);
@@ -177,7 +250,20 @@ function startOnBest(table: Table, score: RunningScore, targets: readonly number
   leave(score, table, best);
   addPrimary(table, best, demand, 0);
   enter(score, table, best);
+  tellRules(table, index, instance, best, -1);
   return true;
+}
+
+function tellRules(
+  table: Table,
+  index: number,
+  instance: Resident['instance'],
+  primary: number,
+  secondary: number,
+): void {
+  if (table.rules === null) return;
+  if (index >= 0) place(table, index, primary, secondary);
+  else addSized(table, primary, instance);
 }
 
 /** Instances of a node that have to go elsewhere, other than to their secondaries. */
@@ -190,6 +276,8 @@ interface Homeless {
   readonly refused: boolean;
   /** Tags say where those that start anywhere may go. */
   readonly bound: boolean;
+  /** Skein's rules have a say: sums of places do not tell whether all can go. */
+  readonly ruled: boolean;
 }
 
 function homelessOf(redundancy: Redundancy, node: number, extra: Resident | null): Homeless {
@@ -199,10 +287,12 @@ function homelessOf(redundancy: Redundancy, node: number, extra: Resident | null
   let disk = -1;
   let refused = false;
   let bound = false;
+  let ruled = false;
   const add = (resident: Resident): void => {
     const { rescue, demand } = resident;
     if (rescue === TAKES_OVER) return;
     count += 1;
+    ruled ||= isRuled(table, resident);
     if (demand.uses_memory) memory = Math.max(memory, demand.memory);
     if (rescue === STARTS_ANYWHERE) {
       bound ||= table.tags.migration !== null;
@@ -214,7 +304,12 @@ function homelessOf(redundancy: Redundancy, node: number, extra: Resident | null
   };
   for (const resident of residents.on[node]!) add(resident);
   if (extra !== null) add(extra);
-  return { count, memory, disk, refused, bound };
+  return { count, memory, disk, refused, bound, ruled };
+}
+
+function isRuled({ rules }: Table, { index }: Resident): boolean {
+  if (rules === null) return false;
+  return rules.rules.capacity.any || (index >= 0 && rules.rules.asks[index] === 1);
 }
 
 /** Places of the largest size on a node, once it has taken over what it has copies of. */
@@ -244,7 +339,7 @@ function certainlySurvives(redundancy: Redundancy, node: number): boolean {
   if (!copiesSurvive(table, residents, node)) return false;
   const homeless = homelessOf(redundancy, node, null);
   if (homeless.count === 0) return true;
-  if (homeless.refused) return false;
+  if (homeless.refused || homeless.ruled) return false;
   let count = 0;
   for (const other of group_nodes[groupOf(table, node)]!) {
     if (other !== node) count += placesNow(table, residents, homeless, node, other);
@@ -368,7 +463,7 @@ function doubtfulNodes(outlook: Outlook, added: Resident, primary: number): read
     if (secondary >= 0 && secondary !== node && groupOf(table, secondary) === group) {
       left += placesAfter(homeless, node, secondary) - placesNow(table, residents, homeless, node, secondary);
     }
-    if (homeless.refused || left < homeless.count) doubtful.push(node);
+    if (homeless.refused || homeless.ruled || left < homeless.count) doubtful.push(node);
   }
   if (judged.includes(primary)) {
     const own = homelessOf(outlook.redundancy, primary, added);
@@ -376,7 +471,7 @@ function doubtfulNodes(outlook: Outlook, added: Resident, primary: number): read
     if (own.count > 0) {
       for (const other of group_nodes[group]!) if (other !== primary) sum += placesAfter(own, primary, other);
     }
-    if (own.refused || sum < own.count) doubtful.push(primary);
+    if (own.refused || own.ruled || sum < own.count) doubtful.push(primary);
   }
   return doubtful;
 }
@@ -392,6 +487,7 @@ function playedThrough(
   const start = mark(table);
   addPrimary(table, primary, added.demand, commonLocations(table, primary, added.secondary));
   if (added.secondary >= 0) addSecondary(table, added.secondary, added.demand, primary);
+  tellRules(table, added.index, added.instance, primary, added.secondary);
   moveIn(residents, primary, added);
   const survived = nodes.every((node) => survives(redundancy, node));
   moveOutNewest(residents, primary, added);

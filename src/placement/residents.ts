@@ -32,6 +32,8 @@ export interface Resident {
   /** -1: none. */
   readonly secondary: number;
   readonly instance: PlacementInstance;
+  /** In the rules; -1: it is not in them, a mere size. */
+  readonly index: number;
 }
 
 export interface Residents {
@@ -53,14 +55,20 @@ export function readResidents(table: Table): Residents {
   for (const [at, instance] of cluster.instances.entries()) {
     const demand = table.demands[at]!;
     const primary = table.primary[at]!;
-    moveIn(residents, primary, residentOf(instance, demand, table.secondary[at]!));
+    moveIn(residents, primary, residentOf(instance, demand, table.secondary[at]!, at));
   }
   return residents;
 }
 
-export function residentOf(instance: PlacementInstance, demand: Demand, secondary: number): Resident {
-  const rescue = rescues[instance.template];
-  return { demand, rescue: rescue === TAKES_OVER && secondary < 0 ? MADE_ANEW : rescue, secondary, instance };
+export function residentOf(
+  instance: PlacementInstance,
+  demand: Demand,
+  secondary: number,
+  index: number,
+): Resident {
+  const own = rescues[instance.template];
+  const rescue = own === TAKES_OVER && secondary < 0 ? MADE_ANEW : own;
+  return { demand, rescue, secondary, instance, index };
 }
 
 /** A new primary on a node. Reservations are left out. */

@@ -34,7 +34,26 @@ export function breaksMore(
   return false;
 }
 
-/** Of pairs, who is in the way; of all else, which rule it is. */
+/**
+ * Whether anything is broken with the instance there that is not broken where it is, or more of it.
+ * @param from its nodes now; -1: none, and nothing may be broken
+ */
+export function breaksAnew(
+  rules: PlacementRules,
+  instance: number,
+  from: { readonly primary: number; readonly secondary: number },
+  primary: number,
+  secondary: number,
+): boolean {
+  const there = violations(rules, instance, primary, secondary);
+  if (there === 0) return false;
+  if (from.primary < 0 || violations(rules, instance, from.primary, from.secondary) < there) return true;
+  const known = breachesAt(rules, instance, from.primary, from.secondary);
+  for (const breach of breachesAt(rules, instance, primary, secondary)) if (!known.has(breach)) return true;
+  return false;
+}
+
+/** Of pairs, who is in the way; of capacity, where; of all else, which rule it is. */
 function breachesAt(
   rules: PlacementRules,
   instance: number,
@@ -59,6 +78,7 @@ function breachesAt(
   const group = model.cluster.nodes[primary]!.group;
   for (const rule of [...(model.spread.get(instance) ?? []), ...model.group_spread[group]!])
     if (nearEachOther(rules, rule, primary, secondary, 1)) found.add(rule.tag);
-  for (const { rule } of capacityFailures(rules, instance, primary)) found.add(rule);
+  for (const { rule } of capacityFailures(rules, instance, primary))
+    found.add(`${rule} ${model.cluster.nodes[primary]!.name}`);
   return found;
 }

@@ -3,6 +3,7 @@
  * more than once. Per node there are sums only: which core or NUMA node it is, is for the hypervisor to choose, and it
  * may choose anew, so that free ones are never scattered.
  */
+import type { PlacementInstance } from './cluster.ts';
 import type { RuleModel } from './rule-model.ts';
 
 /** What the functions here need of the rules. */
@@ -73,21 +74,53 @@ const exclusive_numa = 4;
 
 /** 0 to 3: CPUs, memory, NUMA nodes. @param instance -1: none in addition to those that are there */
 export function overCapacity(rules: CapacityRules, instance: number, node: number): number {
-  const { capacity } = rules;
+  if (givesNothing(rules, instance, node)) return 0;
+  const over = overWith(rules, takenWith(rules, instance, node), node);
+  return (over.numa ? 1 : 0) + (over.cpus ? 1 : 0) + (over.memory ? 1 : 0);
+}
+
+/** What there would be too little of. */
+export interface OverCapacity {
+  readonly numa: boolean;
+  readonly cpus: boolean;
+  readonly memory: boolean;
+}
+
+const enough: OverCapacity = { numa: false, cpus: false, memory: false };
+
+/** @param instance -1: one of that size that asks for nothing */
+export function overCapacityOf(
+  rules: CapacityRules,
+  instance: number,
+  size: PlacementInstance,
+  node: number,
+): OverCapacity {
+  if (givesNothing(rules, instance, node)) return enough;
+  if (instance >= 0) return overWith(rules, takenWith(rules, instance, node), node);
+  return overWith(rules, sum(rules.capacity.given, node, demandOf(rules, size, 0, node)), node);
+}
+
+/** Most nodes give nothing away, and most instances ask for nothing. */
+function givesNothing({ capacity }: CapacityRules, instance: number, node: number): boolean {
+  return (
+    capacity.memory_ratio[node] === 1 &&
+    capacity.given.cpus[node] === 0 &&
+    capacity.given.memory_mib[node] === 0 &&
+    (instance < 0 || capacity.exclusive[instance] === 0)
+  );
+}
+
+function overWith({ model, capacity }: CapacityRules, taken: Demand, node: number): OverCapacity {
+  const { numa, cpus, memory_mib, shared_cpus, shared_memory_mib } = taken;
   const memory_ratio = capacity.memory_ratio[node]!;
-  // Most nodes give nothing away, and most instances ask for nothing.
-  if (memory_ratio === 1 && capacity.given.cpus[node] === 0 && capacity.given.memory_mib[node] === 0) {
-    if (instance < 0 || capacity.exclusive[instance] === 0) return 0;
-  }
-  const { numa, cpus, memory_mib, shared_cpus, shared_memory_mib } = takenWith(rules, instance, node);
-  const cpu_ratio = capacity.vcpu_ratio[node]!;
-  let found = 0;
-  if (numa > rules.model.numa_nodes[node]!) found += 1;
-  if (cpus > 0 && cpus + cpuShare(shared_cpus, cpu_ratio) > capacity.cpus[node]! + rounding) found += 1;
-  if (memory_mib > 0 || memory_ratio !== 1) {
-    if (memory_mib + shared_memory_mib / memory_ratio > capacity.memory_mib[node]! + rounding) found += 1;
-  }
-  return found;
+  return {
+    numa: numa > model.numa_nodes[node]!,
+    cpus:
+      cpus > 0 && cpus + cpuShare(shared_cpus, capacity.vcpu_ratio[node]!) > capacity.cpus[node]! + rounding,
+    memory:
+      (memory_mib > 0 || memory_ratio !== 1) &&
+      memory_mib + shared_memory_mib / memory_ratio > capacity.memory_mib[node]! + rounding,
+  };
 }
 
 /** What {@link overCapacity} counts, in words. */
@@ -125,8 +158,11 @@ export function capacityFailures(
 
 /** What is taken of a node with an instance in addition, if it is not there already. */
 function takenWith(rules: CapacityRules, instance: number, node: number): Demand {
-  const { given } = rules.capacity;
-  const added = instance < 0 || rules.primary[instance] === node ? nothing : demand(rules, instance, node);
+  const there = instance < 0 || rules.primary[instance] === node;
+  return sum(rules.capacity.given, node, there ? nothing : demand(rules, instance, node));
+}
+
+function sum(given: Grants, node: number, added: Demand): Demand {
   return {
     numa: given.numa[node]! + added.numa,
     cpus: given.cpus[node]! + added.cpus,
@@ -162,11 +198,19 @@ interface Demand {
 const nothing: Demand = { numa: 0, cpus: 0, memory_mib: 0, shared_cpus: 0, shared_memory_mib: 0 };
 
 /** What an instance takes of a node, by the node's NUMA nodes and threads. */
-function demand({ model, capacity }: CapacityRules, instance: number, node: number): Demand {
-  const { vcpus, memory_mib, status } = model.cluster.instances[instance]!;
+function demand(rules: CapacityRules, instance: number, node: number): Demand {
+  const { model, capacity } = rules;
+  return demandOf(rules, model.cluster.instances[instance]!, capacity.exclusive[instance]!, node);
+}
+
+function demandOf(
+  { model, capacity }: CapacityRules,
+  { vcpus, memory_mib, status }: PlacementInstance,
+  exclusive: number,
+  node: number,
+): Demand {
   // One that is down keeps its CPUs and what is its own, as in Ganeti; one that is offline does not.
   if (status === 'ADMIN_offline') return nothing;
-  const exclusive = capacity.exclusive[instance]!;
   if ((exclusive & exclusive_numa) !== 0) {
     const per = capacity.cpus_per_numa[node]!;
     const per_mib = capacity.memory_per_numa_mib[node]!;
@@ -187,8 +231,15 @@ function demand({ model, capacity }: CapacityRules, instance: number, node: numb
 
 /** Adds what the instance takes of the node, or gives it back. */
 export function take(rules: CapacityRules, instance: number, node: number, by: 1 | -1): void {
-  const { given } = rules.capacity;
-  const taken = demand(rules, instance, node);
+  change(rules.capacity.given, demand(rules, instance, node), node, by);
+}
+
+/** The same for an instance that is not in the rules and asks for nothing. */
+export function takeSize(rules: CapacityRules, size: PlacementInstance, node: number, by: 1 | -1): void {
+  change(rules.capacity.given, demandOf(rules, size, 0, node), node, by);
+}
+
+function change(given: Grants, taken: Demand, node: number, by: 1 | -1): void {
   given.numa[node]! += by * taken.numa;
   given.cpus[node]! += by * taken.cpus;
   given.memory_mib[node]! += by * taken.memory_mib;

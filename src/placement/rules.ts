@@ -150,6 +150,22 @@ export function violations(
   return rules.empty ? 0 : broken(rules, instance, primary, secondary, 1, Number.POSITIVE_INFINITY);
 }
 
+/** {@link violations} without those of CPUs and memory. */
+export function placeViolations(
+  rules: PlacementRules,
+  instance: number,
+  primary: number,
+  secondary: number,
+): number {
+  let found = 0;
+  if (rules.asks[instance] === 1) {
+    found += brokenNodes(rules, instance, primary, secondary, 1);
+    found += brokenUnknown(rules, instance, primary);
+    found += brokenPairs(rules, instance, primary, 1, Number.POSITIVE_INFINITY);
+  }
+  return rules.spread.any ? found + brokenSpread(rules, instance, primary, secondary, 1) : found;
+}
+
 /** What it adds to the score to have the instance there. The difference of two is what a move gains. */
 export function penalty(rules: PlacementRules, instance: number, primary: number, secondary: number): number {
   if (rules.empty) return 0;
@@ -191,6 +207,16 @@ export function boundTo(rules: PlacementRules, instance: number): readonly numbe
     }
   }
   return [...bound].sort((a, b) => a - b);
+}
+
+/** The hard rules between instances that concern this one, by index. */
+export function hardPairRules({ pairs }: PlacementRules, instance: number): readonly number[] {
+  const found: number[] = [];
+  for (let at = pairs.start[instance]!; at < pairs.start[instance + 1]!; at++) {
+    const rule = pairs.concerns[at]! >> 1;
+    if (pairs.must[rule] === 1) found.push(rule);
+  }
+  return found;
 }
 
 /** `must` 1: broken hard rules, 0: broken soft ones. Stops counting above `most`. */

@@ -179,9 +179,14 @@ export function weightedSum(values: ArrayLike<number>): number {
   return score;
 }
 
-/** The score of a set of nodes (by index, in ascending order); 0 if none of them is online. */
+/** What the score has for broken rules of Skein's own, of the whole cluster. */
+export function rulePenalty({ rules }: Table): number {
+  return rules === null ? 0 : rules.penalty;
+}
+
+/** The score of a set of nodes (by index, in ascending order); of the nodes themselves 0 if none of them is online. */
 export function clusterScore(table: Table, nodes: readonly number[]): number {
-  return weightedSum(metricValues(table, nodes));
+  return weightedSum(metricValues(table, nodes)) + rulePenalty(table);
 }
 
 /**
@@ -218,6 +223,8 @@ export interface RunningScore {
   readonly sums: Float64Array;
   readonly squares: Float64Array;
   readonly pairs: Int32Array;
+  /** The table's, which follow by themselves. */
+  readonly rules: Table['rules'];
 }
 
 /** @param nodes by index, in ascending order */
@@ -233,6 +240,7 @@ export function openScore(table: Table, nodes: readonly number[]): RunningScore 
     sums: new Float64Array(metrics.length),
     squares: new Float64Array(metrics.length),
     pairs: countPairs(table, []),
+    rules: table.rules,
   };
   for (const node of nodes) enter(score, table, node);
   return score;
@@ -262,9 +270,9 @@ function contribute(score: RunningScore, table: Table, node: number, by: number)
 
 /** The score as it is now. */
 export function currentScore(score: RunningScore): number {
-  const { online_count, sums, squares } = score;
-  if (online_count === 0) return 0;
-  let sum = 0;
+  const { online_count, sums, squares, rules } = score;
+  let sum = rules === null ? 0 : rules.penalty;
+  if (online_count === 0) return sum;
   for (let metric = 0; metric < metrics.length; metric++) {
     const { kind, weight } = metrics[metric]!;
     if (kind === 'sum') {

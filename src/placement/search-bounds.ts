@@ -10,6 +10,7 @@
  * too low is still a bound.
  */
 import type { MoveSearch } from './move-search.ts';
+import { penalty } from './rules.ts';
 import type { Columns } from './search-columns.ts';
 import {
   commonLocations,
@@ -376,7 +377,8 @@ export function leastScoreOf(search: MoveSearch, instance: number, closely: bool
   const second = table.secondary[instance]!;
   const real = demand.forthcoming ? 0 : 1;
   const first_offline = table.offline[first]!;
-  const linear = base.linear - tagsLost(search, first, second, demand) - real * n1Of(table, first);
+  const lost = tagsLost(search, first, second, demand) + rulesLost(table, instance);
+  const linear = base.linear - lost - real * n1Of(table, first);
   const leave_role = bounds.roles.base + shareOf(bounds.roles, roles, instance, first, -1);
   const leave_first = bounds.copies.base + shareOf(bounds.copies, copies, instance, first, -1);
   if (!demand.mirrored) {
@@ -428,6 +430,11 @@ function n1Of(table: Table, node: number): number {
   const at = node * STRIDE;
   const { state } = table;
   return state[at + FAILS_N1] === 1 ? state[at + PRIMARIES]! + state[at + SECONDARIES]! : 0;
+}
+
+/** What the score loses at most, for rules, if the instance leaves its nodes. */
+function rulesLost({ rules, primary, secondary }: Table, instance: number): number {
+  return rules === null ? 0 : penalty(rules.rules, instance, primary[instance]!, secondary[instance]!);
 }
 
 /** What the score loses at most, for tags and locations, if the primary leaves its node. */

@@ -1,11 +1,11 @@
 /**
  * An empty cluster from a few figures for each group (`--simulate`): `policy,nodes,disk,memory,cpus[,spindles]`. The
- * policy may be shortened: p, l, u.
+ * policy may be shortened: p, l (or a, as the htools have it), u.
  */
 import type { AllocPolicy, PlacementCluster, PlacementNode } from './cluster.ts';
 import { default_policy } from './default-policy.ts';
 import { InputError, quoted } from './input-error.ts';
-import { alloc_policies, known } from './names.ts';
+import { alloc_policies } from './names.ts';
 import { parseSize } from './size-units.ts';
 
 /** One group for each of `specs`. Throws {@link InputError}. */
@@ -86,7 +86,7 @@ const blank_node: Omit<
 };
 
 function parsePolicy(text: string): AllocPolicy {
-  const policy = known(alloc_policies, text) ?? alloc_policies.find((one) => text !== '' && text === one[0]);
+  const policy = text === 'a' ? 'last_resort' : alloc_policies.find((one) => one === text || one[0] === text);
   if (policy !== undefined) return policy;
   throw new InputError(
     'allocation policy',

@@ -17,6 +17,15 @@ import {
   type PlacementFailure,
   type PlacementInstance,
 } from './cluster.ts';
+import type { PlacementRules } from './rules.ts';
+import {
+  addSize,
+  copyTableRules,
+  moveTo,
+  openTableRules,
+  removeNewestSize,
+  type TableRules,
+} from './table-rules.ts';
 import { type ClusterTags, readTags } from './tags.ts';
 
 /** Figures of a node that change, at `state[node * STRIDE + …]`. Memory and disk in MiB. */
@@ -55,6 +64,7 @@ export const NO_CPU = 3;
 export const NO_TAGS = 4;
 export const NO_SPINDLES = 5;
 export const NO_MIGRATION = 6;
+export const NO_RULE = 7;
 
 const failure_names: readonly (PlacementFailure | null)[] = [
   null,
@@ -64,6 +74,7 @@ const failure_names: readonly (PlacementFailure | null)[] = [
   'tags',
   'spindles',
   'migration',
+  'rules',
 ];
 
 /** What a check's result other than {@link FITS} means. */
@@ -130,6 +141,8 @@ export interface Table {
   /** Of each instance, -1 while it waits; changed by {@link place}. */
   readonly primary: Int32Array;
   readonly secondary: Int32Array;
+  /** null: nobody asks for anything. Changed by {@link place}, {@link lift} and {@link addSized}. */
+  readonly rules: TableRules | null;
   readonly journal: Journal;
 }
 
@@ -144,6 +157,8 @@ export interface TableOptions {
   readonly max_cpu?: number | null;
   /** Share of each node's disk that is to stay free. */
   readonly min_disk?: number;
+  /** Skein's rules, with the cluster's instances where they are, and the waiting ones. Not changed. */
+  readonly rules?: PlacementRules | null;
 }
 
 export function buildTable(cluster: PlacementCluster, options: TableOptions = {}): Table {
@@ -184,9 +199,10 @@ export function buildTable(cluster: PlacementCluster, options: TableOptions = {}
     real_tag_counts: new Int32Array(nodes.length * tags.exclusion_names.length),
     primary: Int32Array.from(instances, (instance) => instance.primary),
     secondary: Int32Array.from(instances, (instance) => instance.secondary),
+    rules: openTableRules(options.rules ?? null),
     journal: newJournal(),
   };
-  fill(table);
+  fill(table, policyOf);
   return table;
 }
 
@@ -200,6 +216,7 @@ export function cloneTable(table: Table): Table {
     real_tag_counts: table.real_tag_counts.slice(),
     primary: table.primary.slice(),
     secondary: table.secondary.slice(),
+    rules: copyTableRules(table.rules),
     journal: newJournal(),
   };
 }
@@ -241,7 +258,7 @@ export function demandOf(
         status === 'ERROR_wrongnode'),
     reserves_memory: instance.auto_balance && status !== 'ADMIN_offline',
     uses_cpus: status !== 'ADMIN_offline',
-    local: template === 'plain' || mirrorKind[template] === 'internal',
+    local: template === 'plain' || mirrorKind[template] === 'internal' || instance.local_disk === true,
     mirrored: mirrorKind[template] === 'internal',
     forthcoming,
     cpu_load: instance.utilisation.cpu,
@@ -254,7 +271,7 @@ export function demandOf(
 }
 
 /** The figures as they were reported, each instance on its nodes. */
-function fill(table: Table): void {
+function fill(table: Table, policyOf: (group: number) => InstancePolicy): void {
   const { cluster, state, demands } = table;
   for (const [node, figures] of cluster.nodes.entries()) {
     const at = node * STRIDE;
@@ -281,11 +298,14 @@ function fill(table: Table): void {
     const recorded = Math.trunc(figures.total_memory_mib) - figures.node_memory_mib;
     if (figures.cpu_load !== undefined) state[at + CPU_LOAD] = figures.cpu_load;
     const missing = recorded - state[at + INSTANCE_MEMORY]! - figures.free_memory_mib;
+    // Promised beyond what there is, where the policy says so.
+    const over = Math.max(0, policyOf(figures.group).memory_ratio - 1) * recorded;
     table.missing_memory[node] = missing;
-    table.usable_memory[node] = recorded - Math.max(0, missing);
+    table.usable_memory[node] = recorded - Math.max(0, missing) + over;
+    state[at + FORTH_FREE_MEMORY]! += over;
     state[at + RESERVED_MEMORY] = mostReserved(table, node);
     // As reported, and only if less is free: every later change asks whether as much is free, and of what is recorded.
-    state[at + FAILS_N1] = figures.free_memory_mib < state[at + RESERVED_MEMORY]! ? 1 : 0;
+    state[at + FAILS_N1] = figures.free_memory_mib + over < state[at + RESERVED_MEMORY]! ? 1 : 0;
   }
 }
 
@@ -610,6 +630,36 @@ export function place(table: Table, instance: number, primary: number, secondary
   journal.figures[entry * NOTE + 1] = table.secondary[instance]!;
   table.primary[instance] = primary;
   table.secondary[instance] = secondary;
+  if (table.rules !== null) moveInRules(table.rules, journal, entry, instance, primary, secondary);
+}
+
+/** The rules take an instance for being nowhere until it is placed: one of several that can only leave together. */
+export function lift(table: Table, instance: number): void {
+  if (table.rules === null) return;
+  const entry = nextEntry(table.journal);
+  table.journal.kinds[entry] = LIFTED;
+  table.journal.nodes[entry] = instance;
+  moveInRules(table.rules, table.journal, entry, instance, -1, -1);
+}
+
+/** What an instance that is not among the table's takes in the eyes of the rules; the figures are another matter. */
+export function addSized(table: Table, node: number, size: PlacementInstance): void {
+  if (table.rules === null) return;
+  table.journal.kinds[nextEntry(table.journal)] = SIZED;
+  addSize(table.rules, size, node);
+}
+
+function moveInRules(
+  own: TableRules,
+  { figures }: Journal,
+  entry: number,
+  instance: number,
+  primary: number,
+  secondary: number,
+): void {
+  figures[entry * NOTE + 2] = own.rules.primary[instance]!;
+  figures[entry * NOTE + 3] = own.rules.secondary[instance]!;
+  moveTo(own, instance, primary, secondary);
 }
 
 const ADDED_PRIMARY = 1;
@@ -617,6 +667,8 @@ const REMOVED_PRIMARY = 2;
 const ADDED_SECONDARY = 3;
 const REMOVED_SECONDARY = 4;
 const PLACED = 5;
+const LIFTED = 6;
+const SIZED = 7;
 
 /** The changes since the last {@link forget}, with what it takes to undo them. */
 interface Journal {
@@ -684,6 +736,14 @@ export function undoTo(table: Table, to: number): void {
     if (kind === PLACED) {
       table.primary[node] = journal.figures[from]!;
       table.secondary[node] = journal.figures[from + 1]!;
+    }
+    if (kind === PLACED || kind === LIFTED) {
+      if (table.rules !== null)
+        moveTo(table.rules, node, journal.figures[from + 2]!, journal.figures[from + 3]!);
+      continue;
+    }
+    if (kind === SIZED) {
+      if (table.rules !== null) removeNewestSize(table.rules);
       continue;
     }
     const primary = journal.primaries[entry]!;

@@ -126,7 +126,7 @@ const shapes: readonly ClusterRequest[] = [
     fill: 0.6,
     forthcoming: 0.1,
   },
-  { nodes: 6, instances: 16, seed: 89, templates: ['plain'], fill: 0.75 },
+  { nodes: 6, instances: 16, seed: 61, templates: ['plain'], fill: 0.75 },
   { nodes: 80, instances: 400, seed: 8, templates: ['drbd'] },
   { nodes: 200, instances: 400, seed: 9, templates: ['drbd', 'plain'], fill: 0.1 },
 ];

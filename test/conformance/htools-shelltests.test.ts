@@ -6,20 +6,24 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { hail } from '../../cli/htools/hail.ts';
 import { hbal } from '../../cli/htools/hbal.ts';
 import { hcheck } from '../../cli/htools/hcheck.ts';
 import { hinfo } from '../../cli/htools/hinfo.ts';
 import { hroller } from '../../cli/htools/hroller.ts';
+import { hspace } from '../../cli/htools/hspace.ts';
 import type { Program } from '../../cli/htools/program.ts';
 import { runHtool, type Said } from '../../cli/htools/test-world.ts';
 import { sampleFolder, samples_missing, shellTestFolder } from './htools-peer.ts';
 import { type Expectation, parseShellTests, type ShellTest } from './shelltest.ts';
 
 const programs: ReadonlyMap<string, (args: readonly string[]) => Promise<Said>> = new Map([
+  ['hail', (args) => run(hail, args)],
   ['hbal', (args) => run(hbal, args)],
   ['hcheck', (args) => run(hcheck, args)],
   ['hinfo', (args) => run(hinfo, args)],
   ['hroller', (args) => run(hroller, args)],
+  ['hspace', (args) => run(hspace, args)],
 ]);
 
 function run<O>(program: Program<O>, args: readonly string[]): Promise<Said> {
@@ -31,6 +35,7 @@ function ours(command: string, samples: string): (() => Promise<Said>) | null {
   const [program = '', ...args] = command
     .replaceAll('$TESTDATA_DIR', samples)
     .replaceAll('$RAPI_URL', `file://${join(samples, 'rapi')}`)
+    .trim()
     .split(/\s+/);
   const start = programs.get(program.replace('./test/hs/', ''));
   return start === undefined || /[$>|;]/.test(args.join(' ')) ? null : () => start(args);
@@ -61,7 +66,7 @@ test('shell tests of Ganeti’s htools', async (t) => {
       ran += 1;
     }
   }
-  assert.ok(ran >= 70, `${ran} tests were run, expected at least 70`);
+  assert.ok(ran >= 150, `${ran} tests were run, expected at least 150`);
 });
 
 test('the format: patterns, texts, both streams, exit codes', () => {

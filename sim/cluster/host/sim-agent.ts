@@ -237,6 +237,7 @@ export class SimAgent {
       timing: default_timing,
       test_hooks: true,
       master_ip_script: '',
+      reboot_program: '/reboot',
       os_paths: [],
       fake_dir: '',
       ...(raft_limits === undefined ? {} : { raft_limits }),

@@ -22,6 +22,8 @@ export interface DriversDeps {
   readonly keeper: KeeperClient;
   readonly own_files: Map<string, number>;
   readonly master_ip: SimMasterIp;
+  /** Has the host go down, and come up again, a moment later. */
+  reboot(name: string): void;
 }
 
 export function createSimDrivers(deps: DriversDeps): HostDrivers {
@@ -39,6 +41,10 @@ export function createSimDrivers(deps: DriversDeps): HostDrivers {
     storage: createSimStorage(proc, knobs, deps.own_files, world.shared_files),
     os: createSimOs(deps),
     master_ip: deps.master_ip.of(proc),
+    power: {
+      reboot: (name) => proc.answer(50, () => deps.reboot(name)),
+      powerCycle: (_program, name) => proc.answer(50, () => deps.reboot(name)),
+    },
     keeper,
     follow(_state: StateView, mayStart) {
       refusal = mayStart;

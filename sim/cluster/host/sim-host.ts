@@ -6,6 +6,7 @@
 import type { Member } from '../../../src/node/member.ts';
 import type { MeshCore } from '../../../src/node/mesh/mesh-core.ts';
 import { meshGeneration } from '../../../src/node/mesh-generation.ts';
+import { direct_placement_service } from '../../../src/node/placement-service.ts';
 import type { Env } from '../../../src/node/real-env.ts';
 import type { Knobs } from '../../kit/knobs.ts';
 import { total_memory_mib, type World } from '../world.ts';
@@ -24,6 +25,13 @@ const total_disk_mib = 1_000_000;
 interface Life {
   readonly proc: SimProcess;
   readonly keeper: SimKeeper;
+}
+
+/** What a host has others do. */
+export interface HostTold {
+  applied(host: SimHost, member: Member): void;
+  /** Its agent had its reboot program run, or somebody's out-of-band program for another host. */
+  reboot(name: string): void;
 }
 
 export class SimHost {
@@ -46,7 +54,7 @@ export class SimHost {
   readonly #knobs: Knobs;
   readonly #clock: HostClock;
   readonly #keeper_file: KeeperFile = { boot: 0, master: null };
-  readonly #onApplied: (host: SimHost, member: Member) => void;
+  readonly #told: HostTold;
   #booted_ms = 0;
   #kernel: Kernel | null = null;
   #keeper: Life | null = null;
@@ -59,9 +67,9 @@ export class SimHost {
   #lost = false;
   #slow_until_ms = 0;
 
-  constructor(world: World, index: number, rate: number, onApplied: (host: SimHost, member: Member) => void) {
+  constructor(world: World, index: number, rate: number, told: HostTold) {
     this.#world = world;
-    this.#onApplied = onApplied;
+    this.#told = told;
     this.#knobs = world.fork();
     this.name = `n${index}`;
     this.peer_id = `peer-${index}`;
@@ -302,8 +310,9 @@ export class SimHost {
           keeper: client,
           own_files: this.files,
           master_ip: new SimMasterIp(this.#world, kernel, this.#knobs),
+          reboot: (name) => this.#told.reboot(name),
         }),
-      onApplied: (member) => this.#onApplied(this, member),
+      onApplied: (member) => this.#told.applied(this, member),
       exit: (code) => {
         if (this.#agent?.proc === proc) this.#agentEnds(code);
       },
@@ -364,6 +373,7 @@ export class SimHost {
           ),
         bridgeExists: async () => true,
       },
+      openPlacement: () => direct_placement_service,
       membership: this.membership.open(sync),
       openLogDisk: async () => this.log_disk.open((act) => (act === 'sync' ? sync() : undefined)),
       openImage: async () => this.image.open(sync),

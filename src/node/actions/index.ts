@@ -17,6 +17,7 @@ import type { Journal, Outcome, Undo } from '../journal.ts';
 import { createDisk, removeDisk } from './disk.ts';
 import { cleanupInstance, createOs, resetInstance, startInstance, stopInstance } from './instance.ts';
 import { checkNode, delay, verifyNode } from './node.ts';
+import { powerCycleNode, rebootNode } from './power.ts';
 import { createRunningActs } from './running-acts.ts';
 import type { ActionContext, Actions, ActionWorld } from './types.ts';
 
@@ -30,6 +31,8 @@ const actions: Actions = {
   'instance.cleanup': cleanupInstance,
   'node.check': checkNode,
   'node.verify': verifyNode,
+  'node.reboot': rebootNode,
+  'node.power-cycle': powerCycleNode,
   'test.delay': delay,
 };
 

@@ -21,8 +21,10 @@ import {
   text,
   wrongInput,
 } from '../params.ts';
+import { newViolators, violators } from '../policy-check.ts';
 import { summary } from '../summary.ts';
 import type { Opcode } from '../types.ts';
+import { changedClusterIPolicy, ipolicyChange } from './ipolicy-change.ts';
 import { cluster_params, cluster_shared, clusterOf } from './lookup.ts';
 import { checkBeParams, checkHvParams, checkNdParams, checkNicParams, mergeParams } from './param-check.ts';
 
@@ -65,6 +67,8 @@ const parse = parser({
   file_storage_dir: nullable(text),
   shared_file_storage_dir: nullable(text),
   ha: nullable(params),
+  admission: nullable(oneOf('off', 'warn', 'refuse')),
+  ipolicy: nullable(ipolicyChange),
   hv_state: only(null, {}),
   disk_state: only(null, {}),
   vg_name: only(null),
@@ -75,7 +79,6 @@ const parse = parser({
   remove_uids: only(null, []),
   maintain_node_health: only(null, false),
   prealloc_wipe_disks: only(null, false),
-  ipolicy: only(null, {}),
   drbd_helper: only(null),
   default_iallocator: only(null),
   default_iallocator_params: only(null, {}),
@@ -142,13 +145,19 @@ export const clusterSetParams: Opcode<ClusterParams> = {
   locks: () => [cluster_shared, cluster_params],
   async run(ctx: RunContext, given) {
     const changes = await ctx.learn('changes', () => changesOf(clusterOf(ctx.state), given));
+    const cluster = clusterOf(ctx.state);
+    const after = { ...cluster, ...changes, ha: cluster.ha };
+    const warning = newViolators(violators(ctx.state, cluster), violators(ctx.state, after));
+    // Before the change: afterwards another leader could not tell any more who kept to the policy of then.
+    if (warning !== null) await ctx.log(warning, 'warning');
     await ctx.commit('set', [{ type: 'cluster-set', time: ctx.wall(), changes }]);
     return null;
   },
 };
 
 function changesOf(cluster: Cluster, given: ClusterParams): Changes {
-  const { hvparams, os_hvp, beparams, nicparams, ndparams, osparams, diskparams, ha, ...plain } = given;
+  const { hvparams, os_hvp, beparams, nicparams, ndparams, osparams, diskparams, ha, ipolicy, ...plain } =
+    given;
   const changes: Record<string, unknown> = Object.fromEntries(
     Object.entries(plain).filter(([, value]) => value !== null),
   );
@@ -168,6 +177,7 @@ function changesOf(cluster: Cluster, given: ClusterParams): Changes {
     };
   }
   if (ha) changes.ha = ha;
+  if (ipolicy) changes.ipolicy = changedClusterIPolicy(cluster.ipolicy ?? {}, ipolicy);
   checkNetmask({ ...cluster, ...changes });
   return changes as Changes;
 }

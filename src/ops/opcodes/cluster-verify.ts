@@ -15,6 +15,7 @@ import {
   verifyConfiguration,
   verifyMemory,
   verifyNodes,
+  verifyPolicies,
 } from './verify-checks.ts';
 
 const parse = parser({
@@ -74,6 +75,7 @@ export const clusterVerify: Opcode<VerifyParams> = {
     const findings = await ctx.learn('findings', () => {
       const found: readonly Finding[] = [
         ...verifyConfiguration(ctx.state),
+        ...verifyPolicies(ctx.state),
         ...verifyNodes(ctx.state, reports, ctx.wall()),
         ...(given.skip_checks.includes('nplusone_mem') ? [] : verifyMemory(ctx.state, reports)),
       ];

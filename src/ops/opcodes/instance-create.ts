@@ -21,6 +21,7 @@ import {
   text,
   wrongInput,
 } from '../params.ts';
+import { obeyPolicy, policySubject, violationsIn } from '../policy-check.ts';
 import { summary } from '../summary.ts';
 import { type Opcode, OpError } from '../types.ts';
 import {
@@ -35,9 +36,9 @@ import {
   readNic,
 } from './instance-spec.ts';
 import { setAdminState } from './instance-steps.ts';
-import { cluster_shared, clusterOf, findInstance, findNode, needNode, nodeLock } from './lookup.ts';
+import { cluster_shared, clusterOf, findInstance, findNode, groupOfNode, nodeLock } from './lookup.ts';
 import { checkBeParams, checkHvParams } from './param-check.ts';
-import { needUsableNode, pickNode } from './pick-node.ts';
+import { pickNamed, pickNode } from './pick-node.ts';
 
 const templates = ['diskless', 'file', 'sharedfile'] as const;
 
@@ -60,7 +61,7 @@ const parse = parser({
   tags: optional(listOf(text, 4_096), []),
   force_variant: { ...optional(flag, false), unused: true },
   wait_for_sync: { ...optional(flag, true), unused: true },
-  ignore_ipolicy: { ...optional(flag, false), unused: true },
+  ignore_ipolicy: optional(flag, false),
   conflicts_check: { ...optional(flag, true), unused: true },
   opportunistic_locking: { ...optional(flag, false), unused: true },
   source_shutdown_timeout: { ...optional(integer(0, 86_400), 120), unused: true },
@@ -105,6 +106,7 @@ interface CreateParams {
   readonly group_name: string | null;
   readonly start: boolean;
   readonly tags: readonly string[];
+  readonly ignore_ipolicy: boolean;
 }
 
 type NewInstance = Omit<Instance, 'serial_no' | 'ctime' | 'mtime' | 'owner' | 'guarded' | 'owner_log'>;
@@ -115,9 +117,13 @@ interface Plan {
   readonly node_name: string;
   readonly boot: number;
   readonly memory_mib: number;
+  /** What placement has to say of it; '' or, in an older log, absent: nothing. */
+  readonly warning?: string;
   /** Filled, as the node is to check them. */
   readonly hvparams: Params;
   readonly nics: readonly { readonly mode: string; readonly link: string }[];
+  /** What of the policy it breaks and was to be ignored. */
+  readonly ignored: string | null;
 }
 
 export const instanceCreate: Opcode<CreateParams> = {
@@ -165,6 +171,8 @@ export const instanceCreate: Opcode<CreateParams> = {
     const plan = await ctx.learn('plan', () => makePlan(ctx, given));
     const { instance, disks } = plan;
     const node = instance.primary_node;
+    if (plan.warning) await ctx.log(plan.warning, 'warning');
+    if (plan.ignored) await ctx.log(plan.ignored, 'warning');
     await checkNode(ctx, plan, given);
 
     const time = ctx.wall();
@@ -211,7 +219,7 @@ export const instanceCreate: Opcode<CreateParams> = {
   },
 };
 
-function makePlan(ctx: RunContext, given: CreateParams): Plan {
+async function makePlan(ctx: RunContext, given: CreateParams): Promise<Plan> {
   const { state } = ctx;
   const cluster = clusterOf(state);
   if (findInstance(state, given.name))
@@ -228,8 +236,6 @@ function makePlan(ctx: RunContext, given: CreateParams): Plan {
   const be = fillBeParams(cluster, own);
   if (be.minmem > be.maxmem) throw wrongInput(`minmem ${be.minmem} is more than maxmem ${be.maxmem}`);
 
-  const local_disk_mib =
-    disk_template === 'file' ? given.disks.reduce((sum, disk) => sum + disk.size_mib, 0) : 0;
   const group =
     given.group_name === null
       ? null
@@ -240,20 +246,26 @@ function makePlan(ctx: RunContext, given: CreateParams): Plan {
       `there is no node group ${JSON.stringify(given.group_name)}`,
       'unknown_entity',
     );
-  const node =
-    given.pnode !== null
-      ? needUsableNode(needNode(state, given.pnode))
-      : pickNode(ctx, {
-          instance: null,
-          memory_mib: be.maxmem,
-          local_disk_mib,
-          disk_template,
-          current_node: null,
-          group: group?.uuid ?? null,
-          exclude: new Map(),
-        });
-
+  const tags = [...new Set(given.tags)].sort();
   const uuid = ctx.draw.uuid();
+  const born = { admin_state: 'down', admin_state_source: 'admin' } as const;
+  const wanted = {
+    instance: { ...own, ...born, uuid, name: given.name, disk_template, tags, nics: given.nics },
+    disks: given.disks.map(({ size_mib }) => ({ size: size_mib })),
+    starts: given.start,
+  };
+  const subject = policySubject(be, {
+    disks_mib: given.disks.map((disk) => disk.size_mib),
+    nic_count: given.nics.length,
+    disk_template,
+  });
+  const { node, warning } =
+    given.pnode !== null
+      ? await pickNamed(ctx, wanted, given.pnode)
+      : await pickNode(ctx, wanted, group?.uuid ?? null, given.ignore_ipolicy ? null : subject);
+  const violations = violationsIn(cluster, groupOfNode(state, node.uuid), subject);
+  const ignored = obeyPolicy(given.name, violations, given.ignore_ipolicy);
+
   const disks = planDisks(cluster, disk_template, { uuid, name: given.name }, given.disks, () =>
     ctx.draw.uuid(),
   );
@@ -268,16 +280,17 @@ function makePlan(ctx: RunContext, given: CreateParams): Plan {
       osparams: given.osparams,
       disk_template,
       nics,
-      admin_state: 'down',
-      admin_state_source: 'admin',
+      ...born,
       disks: disks.map((disk) => disk.uuid),
-      tags: [...new Set(given.tags)].sort(),
+      tags,
     },
     disks,
     node_name: node.name,
     boot: node.boot,
     memory_mib: be.maxmem,
+    warning,
     hvparams: fillHvParams(cluster, own),
+    ignored,
     nics: nics.map((nic) => fillNicParams(cluster, nic)).map(({ mode, link }) => ({ mode, link })),
   }; // prettier-ignore
 }

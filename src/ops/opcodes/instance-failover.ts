@@ -9,10 +9,11 @@
 
 import type { Command } from '../../config/commands.ts';
 import { horizonMs } from '../../config/horizon.ts';
-import type { Evidence, Owner } from '../../config/model.ts';
+import type { Evidence, Node, Owner } from '../../config/model.ts';
 import { isReachableEverywhere } from '../../config/protected.ts';
 import type { RunContext } from '../op-context.ts';
 import { flag, integer, name, nullable, only, optional, parser } from '../params.ts';
+import { obeyPolicy, policySubjectOf, violationsIn } from '../policy-check.ts';
 import { summary } from '../summary.ts';
 import { type Opcode, OpError } from '../types.ts';
 import { startGuest, stopGuest } from './instance-steps.ts';
@@ -20,6 +21,7 @@ import {
   cluster_shared,
   clusterOf,
   findNode,
+  groupOfNode,
   type InstanceFacts,
   instance_ref,
   instanceFacts,
@@ -36,7 +38,7 @@ const parse = parser({
   ignore_consistency: { ...optional(flag, false), unused: true },
   target_node: nullable(name),
   target_node_uuid: nullable(name),
-  ignore_ipolicy: { ...optional(flag, false), unused: true },
+  ignore_ipolicy: optional(flag, false),
   cleanup: only(false),
   iallocator: only(null),
   skein_repair: optional(flag, false),
@@ -46,6 +48,7 @@ interface FailoverParams {
   readonly instance: string;
   readonly shutdown_timeout: number;
   readonly target: string | null;
+  readonly ignore_ipolicy: boolean;
   /** Submitted by the repair decider, not by a person. */
   readonly skein_repair: boolean;
 }
@@ -54,6 +57,10 @@ interface Plan {
   readonly facts: InstanceFacts;
   readonly target: { readonly uuid: string; readonly name: string; readonly boot: number };
   readonly source: 'rebooted' | 'lost' | 'ask';
+  /** What placement has to say of it; '' or, in an older log, absent: nothing. */
+  readonly warning?: string;
+  /** What of the policy it breaks where it goes, and is not to be stopped by. */
+  readonly ignored: string | null;
 }
 
 const evidence_poll_ms = 500;
@@ -62,13 +69,11 @@ export const instanceFailover: Opcode<FailoverParams> = {
   id: 'OP_INSTANCE_FAILOVER',
   version: 1,
   parse(input) {
-    const { instance_name, instance_uuid, shutdown_timeout, target_node, target_node_uuid, skein_repair } =
-      parse(input);
+    const { instance_name, instance_uuid, target_node, target_node_uuid, ...rest } = parse(input);
     return {
+      ...rest,
       instance: refOf('instance_name', instance_name, instance_uuid),
-      shutdown_timeout,
       target: target_node_uuid ?? target_node,
-      skein_repair,
     };
   },
   summary: (given) => summary('OP_INSTANCE_FAILOVER', given.instance),
@@ -84,6 +89,8 @@ export const instanceFailover: Opcode<FailoverParams> = {
   async run(ctx: RunContext, given) {
     const plan = await ctx.learn('plan', () => makePlan(ctx, given));
     const { facts, target } = plan;
+    if (plan.warning) await ctx.log(plan.warning, 'warning');
+    if (plan.ignored) await ctx.log(plan.ignored, 'warning');
     const owner = await changeOwner(ctx, plan, given);
     // The log says who owns it now; going back would be another failover.
     ctx.pointOfNoReturn();
@@ -103,11 +110,12 @@ export const instanceFailover: Opcode<FailoverParams> = {
   },
 };
 
-function makePlan(ctx: RunContext, given: FailoverParams): Plan {
+async function makePlan(ctx: RunContext, given: FailoverParams): Promise<Plan> {
   const { state } = ctx;
   const facts = instanceFacts(state, given.instance);
   const rebooted = facts.node_boot !== facts.owner.boot;
-  const target = pickTarget(ctx, needInstance(state, facts.uuid), given.target, rebooted);
+  const instance = needInstance(state, facts.uuid);
+  const { node: target, warning } = await pickTarget(ctx, instance, given.target, rebooted);
   const moves = target.uuid !== facts.owner.node;
   const disks = facts.disks.map((disk) => ({ dev_type: disk.template }));
   if (moves && !isReachableEverywhere(facts, disks)) {
@@ -118,7 +126,28 @@ function makePlan(ctx: RunContext, given: FailoverParams): Plan {
     );
   }
   const source = rebooted ? 'rebooted' : ctx.ports.evidence(facts.owner.node) === null ? 'ask' : 'lost';
-  return { facts, target: { uuid: target.uuid, name: target.name, boot: target.boot }, source };
+  return {
+    facts,
+    target: { uuid: target.uuid, name: target.name, boot: target.boot },
+    source,
+    warning,
+    ignored: checkPolicy(ctx, facts, target, given),
+  };
+}
+
+/** In its own group an instance may stay as it is. A repair is not held up by a policy. */
+function checkPolicy(
+  ctx: RunContext,
+  facts: InstanceFacts,
+  target: Node,
+  given: FailoverParams,
+): string | null {
+  const { state } = ctx;
+  if (target.group === state.get('nodes', facts.owner.node)?.group) return null;
+  const cluster = clusterOf(state);
+  const subject = policySubjectOf(state, cluster, needInstance(state, facts.uuid));
+  const violations = violationsIn(cluster, groupOfNode(state, target.uuid), subject);
+  return obeyPolicy(facts.name, violations, given.ignore_ipolicy || given.skein_repair);
 }
 
 async function changeOwner(ctx: RunContext, plan: Plan, given: FailoverParams): Promise<Owner> {

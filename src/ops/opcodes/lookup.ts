@@ -3,7 +3,7 @@
  */
 import type { StateView } from '../../config/api.ts';
 import { cluster_key } from '../../config/keys.ts';
-import type { Cluster, Instance, LockRequest, Node, Owner } from '../../config/model.ts';
+import type { Cluster, Instance, LockRequest, Node, NodeGroup, Owner } from '../../config/model.ts';
 import { isToBeGuarded } from '../../config/protected.ts';
 import type { DiskSpec } from '../../drivers/types.ts';
 import { name, nullable, optional, shorten, wrongInput } from '../params.ts';
@@ -40,6 +40,48 @@ export function needNode(state: StateView, ref: string): Node {
   return node;
 }
 
+export function findGroup(state: StateView, ref: string): NodeGroup | undefined {
+  return state.get('groups', ref) ?? state.list('groups').find((group) => group.name === ref);
+}
+
+export function needGroup(state: StateView, ref: string): NodeGroup {
+  const group = findGroup(state, ref);
+  if (!group) throw unknown('node group', ref);
+  return group;
+}
+
+/** null: there is no such node, or its group is gone. */
+export function groupOfNode(state: StateView, node_uuid: string): NodeGroup | null {
+  const node = state.get('nodes', node_uuid);
+  return (node && state.get('groups', node.group)) ?? null;
+}
+
+/**
+ * uuids of the nodes that a maintenance is for: those named, or all of a group, or all; marked offline ones only if
+ * named. @throws OpError for a node or group that is not there
+ */
+export function nodesToReboot(
+  state: StateView,
+  refs: readonly string[],
+  group_ref: string | null,
+): readonly string[] {
+  const group = group_ref === null ? null : needGroup(state, group_ref);
+  if (refs.length > 0) {
+    return refs.map((ref) => {
+      const node = needNode(state, ref);
+      if (node.offline)
+        throw new OpError('OpPrereqError', `node ${node.name} is marked offline`, 'wrong_state');
+      if (group !== null && node.group !== group.uuid)
+        throw new OpError('OpPrereqError', `node ${node.name} is not in group ${group.name}`, 'wrong_input');
+      return node.uuid;
+    });
+  }
+  return state
+    .list('nodes')
+    .filter((node) => !node.offline && (group === null || node.group === group.uuid))
+    .map(({ uuid }) => uuid);
+}
+
 export function findInstance(state: StateView, ref: string): Instance | undefined {
   return state.get('instances', ref) ?? state.list('instances').find((instance) => instance.name === ref);
 }
@@ -56,6 +98,10 @@ export const cluster_params: LockRequest = { name: 'cluster/params', exclusive: 
 
 export function nodeLock(uuid: string, exclusive: boolean): LockRequest {
   return { name: `node/${uuid}`, exclusive };
+}
+
+export function groupLock(uuid: string, exclusive: boolean): LockRequest {
+  return { name: `group/${uuid}`, exclusive };
 }
 
 /** The instance for itself, and its node so that nobody removes or offlines that meanwhile. */

@@ -1,39 +1,135 @@
-/** The opcodes' one door to placement: a node for a new instance, or a target for a failover. */
-
-import type { Instance, Node } from '../../config/model.ts';
-import { fillBeParams } from '../../config/params.ts';
-import { chooseNode, explainRefusals, type PlacementRequest } from '../../placement/choose-node.ts';
+/**
+ * The opcodes' one door to placement: a node for a new instance, a target for a failover, and whether an instance may be
+ * where somebody wants it.
+ */
+import type { Cluster, Disk, Instance, Node } from '../../config/model.ts';
+import { explainRefusals, type PlacementAnswer } from '../../placement/placement-ask.ts';
+import type { ChosenInstance, NewChoice } from '../choices.ts';
 import type { RunContext } from '../op-context.ts';
+import { wantedInstance } from '../placement-view.ts';
+import { type PolicySubject, violationsIn } from '../policy-check.ts';
 import { OpError } from '../types.ts';
 import { clusterOf, needNode } from './lookup.ts';
 
-/** Throws `insufficient_resources` saying of every node why it will not do. */
-export function pickNode(ctx: RunContext, request: PlacementRequest): Node {
-  const { state } = ctx;
-  const cluster = clusterOf(state);
-  const instances = state.list('instances').map((instance) => ({
-    uuid: instance.uuid,
-    node: instance.owner.node,
-    admin_state: instance.admin_state,
-    memory_mib: fillBeParams(cluster, instance).maxmem,
-  }));
-  const placement = chooseNode(
+/** A node, and what the job's log has to say of it; '' if nothing. */
+export interface Picked {
+  readonly node: Node;
+  readonly warning: string;
+}
+
+export interface NewInstance {
+  readonly instance: ChosenInstance;
+  readonly disks: readonly Pick<Disk, 'size'>[];
+  readonly starts: boolean;
+}
+
+const admissionOf = (cluster: Cluster) => cluster.admission ?? 'warn';
+
+/**
+ * Throws `insufficient_resources` saying of every node why it will not do.
+ * @param group uuid of the only one that will do
+ * @param subject what has to keep to the policy of its group; null: nothing has
+ */
+export async function pickNode(
+  ctx: RunContext,
+  wanted: NewInstance,
+  group: string | null,
+  subject: PolicySubject | null,
+): Promise<Picked> {
+  const cluster = clusterOf(ctx.state);
+  const answer = await ctx.ports.placement.choose(
     {
-      nodes: state.list('nodes'),
-      groups: state.list('groups'),
-      instances,
-      live: (uuid) => ctx.ports.live(uuid),
+      type: 'allocate',
+      instance: rowOf(cluster, wanted),
+      node_count: 1,
+      group,
+      exclude: subject === null ? [] : againstPolicy(ctx, cluster, subject),
+      admission: admissionOf(cluster),
+      // Done above, in words that say by how much.
+      check_policy: false,
     },
-    request,
+    (node) => newChoice(ctx, wanted, node),
   );
-  if (placement.chosen === null) {
-    throw new OpError(
-      'OpPrereqError',
-      `no node will do: ${explainRefusals(placement.refused)}`,
-      'insufficient_resources',
-    );
-  }
-  return needNode(state, placement.chosen.node);
+  return picked(ctx, answer);
+}
+
+/** A new instance on a node that somebody named. Throws if the node may not own it or has not the memory. */
+export async function pickNamed(ctx: RunContext, wanted: NewInstance, name: string): Promise<Picked> {
+  const cluster = clusterOf(ctx.state);
+  const node = needUsableNode(needNode(ctx.state, name));
+  const answer = await ctx.ports.placement.choose(
+    { type: 'admit', instance: rowOf(cluster, wanted), node: node.uuid, admission: admissionOf(cluster) },
+    () => newChoice(ctx, wanted, node.uuid),
+  );
+  return picked(ctx, answer);
+}
+
+/**
+ * An instance that runs is to take more memory where it is. Answers what there is to say of it, '' if nothing; throws
+ * where the cluster's parameter `admission` says so.
+ */
+export async function admitGrowth(ctx: RunContext, grown: Instance): Promise<string> {
+  const cluster = clusterOf(ctx.state);
+  const disks = grown.disks.flatMap((uuid) => ctx.state.get('disks', uuid) ?? []);
+  const answer = await ctx.ports.placement.choose(
+    {
+      type: 'admit',
+      instance: wantedInstance(cluster, grown, disks, 'running'),
+      node: grown.owner.node,
+      admission: admissionOf(cluster),
+    },
+    () => null,
+  );
+  // Its node has not got that much: that is for its next start to fail on, or to be mended before.
+  if (answer.refused.length > 0) return explainRefusals(answer.refused);
+  return warningOf(answer);
+}
+
+/** Nodes of the groups whose policy an instance would break, and how. */
+function againstPolicy(
+  { state }: RunContext,
+  cluster: Cluster,
+  subject: PolicySubject,
+): readonly (readonly [string, string])[] {
+  const broken = new Map(
+    state.list('groups').map((group) => [group.uuid, violationsIn(cluster, group, subject)]),
+  );
+  return state.list('nodes').flatMap((node) => {
+    const violations = broken.get(node.group) ?? [];
+    return violations.length === 0
+      ? []
+      : [[node.uuid, `is out by policy: ${violations.join('; ')}`] as const];
+  });
+}
+
+function rowOf(cluster: Cluster, { instance, disks, starts }: NewInstance) {
+  return wantedInstance(cluster, instance, disks, starts ? 'running' : 'ADMIN_down');
+}
+
+function newChoice(ctx: RunContext, wanted: NewInstance, node: string): NewChoice {
+  return { kind: 'new', job: ctx.job, op: ctx.op, node, ...wanted };
+}
+
+function picked(ctx: RunContext, answer: PlacementAnswer): Picked {
+  const warning = warningOf(answer);
+  const [first] = answer.nodes ?? [];
+  if (first !== undefined) return { node: needNode(ctx.state, first.node), warning };
+  throw new OpError(
+    'OpPrereqError',
+    `no node will do: ${explainRefusals(answer.refused)}`,
+    'insufficient_resources',
+  );
+}
+
+/** @throws OpError where what the answer warns of is not to be */
+function warningOf({ nodes, unsafe }: PlacementAnswer): string {
+  if (unsafe === null) return '';
+  if (nodes !== null) return `any one node could be lost before, and not any more: ${unsafe}`;
+  throw new OpError(
+    'OpPrereqError',
+    `any one node can be lost now, and could not any more: ${unsafe} (the cluster's admission is refuse)`,
+    'insufficient_resources',
+  );
 }
 
 /** A node that may own an instance; throws naming what is against it. `drained` nodes take nothing new. */
@@ -49,30 +145,26 @@ export function needUsableNode(node: Node): Node {
 }
 
 /** Where a failover goes. `may_stay`: its own node will do too, because that has restarted since. */
-export function pickTarget(
+export async function pickTarget(
   ctx: RunContext,
   instance: Instance,
   wanted: string | null,
   may_stay: boolean,
-): Node {
+): Promise<Picked> {
   if (wanted !== null) {
     const node = needNode(ctx.state, wanted);
-    if (node.uuid !== instance.owner.node) return needUsableNode(node);
-    if (may_stay) return node;
+    if (node.uuid !== instance.owner.node) return { node: needUsableNode(node), warning: '' };
+    if (may_stay) return { node, warning: '' };
     throw new OpError(
       'OpPrereqError',
       `instance ${instance.name} is on node ${node.name} already`,
       'wrong_state',
     );
   }
-  const cluster = clusterOf(ctx.state);
-  return pickNode(ctx, {
-    instance: instance.uuid,
-    memory_mib: instance.admin_state === 'up' ? fillBeParams(cluster, instance).minmem : 0,
-    local_disk_mib: 0,
-    disk_template: instance.disk_template,
-    current_node: instance.owner.node,
-    group: ctx.state.get('nodes', instance.owner.node)?.group ?? null,
-    exclude: may_stay ? new Map() : new Map([[instance.owner.node, 'owns it already']]),
-  });
+  const answer = await ctx.ports.placement.choose(
+    { type: 'relocate', instance: instance.uuid, may_stay },
+    (node) => ({ kind: 'move', job: ctx.job, op: ctx.op, node, instance: instance.uuid }),
+  );
+  const { node } = picked(ctx, { ...answer, unsafe: null });
+  return { node, warning: answer.forced ? `node ${node.name} takes it beyond its soft limits` : '' };
 }

@@ -1,9 +1,11 @@
 /** Every opcode of this version, by its name. */
 
 import type { Opcode } from '../types.ts';
+import { balanceRun } from './balance-run.ts';
 import { clusterDestroy } from './cluster-destroy.ts';
 import { clusterSetParams } from './cluster-set-params.ts';
 import { clusterVerify } from './cluster-verify.ts';
+import { groupSetParams } from './group-set-params.ts';
 import { instanceCreate } from './instance-create.ts';
 import { instanceFailover } from './instance-failover.ts';
 import { instanceReboot } from './instance-reboot.ts';
@@ -11,6 +13,7 @@ import { instanceRemove } from './instance-remove.ts';
 import { instanceSetParams } from './instance-set-params.ts';
 import { instanceShutdown } from './instance-shutdown.ts';
 import { instanceStartup } from './instance-startup.ts';
+import { maintenanceRun } from './maintenance-run.ts';
 import { nodeAdd } from './node-add.ts';
 import { nodeRemove } from './node-remove.ts';
 import { nodeSetParams } from './node-set-params.ts';
@@ -23,9 +26,11 @@ function erased<P>(opcode: Opcode<P>): Opcode<unknown> {
 }
 
 const all: readonly Opcode<unknown>[] = [
+  erased(balanceRun),
   erased(clusterDestroy),
   erased(clusterSetParams),
   erased(clusterVerify),
+  erased(groupSetParams),
   erased(instanceCreate),
   erased(instanceFailover),
   erased(instanceReboot),
@@ -33,6 +38,7 @@ const all: readonly Opcode<unknown>[] = [
   erased(instanceSetParams),
   erased(instanceShutdown),
   erased(instanceStartup),
+  erased(maintenanceRun),
   erased(nodeAdd),
   erased(nodeRemove),
   erased(nodeSetParams),

@@ -5,6 +5,7 @@
 import type { StateView } from '../../config/api.ts';
 import type { Instance } from '../../config/model.ts';
 import { fillBeParams } from '../../config/params.ts';
+import { violators } from '../policy-check.ts';
 import type { NodeVerifyReport } from '../types.ts';
 import { clusterOf, guardWouldChange } from './lookup.ts';
 
@@ -210,6 +211,19 @@ function verifyEqual(answered: readonly { name: string; report: NodeVerifyReport
       ]);
   }
   return found;
+}
+
+/** Whether instances keep to the instance policies of their groups. They run on if they do not. */
+export function verifyPolicies(state: StateView): readonly Finding[] {
+  return [...violators(state, clusterOf(state))].map(
+    ([name, violations]): Finding => [
+      'WARNING',
+      'EINSTANCEPOLICY',
+      'instance',
+      name,
+      `violates its instance policy: ${violations.join('; ')}`,
+    ],
+  );
 }
 
 /** N+1: whether the instances of any one node, if it failed, would find memory on the others. */

@@ -1,0 +1,81 @@
+/**
+ * A rolling reboot of real hosts: every one of them goes down and comes up, its power cut by its own reboot program, the
+ * leader's too; what ran is elsewhere meanwhile and back at the end, and the one job outlives all leaders.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import {
+  cliOk,
+  type Lab,
+  leaderOf,
+  rowOf,
+  rows,
+  submit,
+  submitAndWait,
+  suiteLab,
+  waitForJob,
+  waitUntil,
+} from './support.ts';
+import { fakeGuestOp } from './support-guest.ts';
+
+const instances = { web1: 'n1', web2: 'n2', web3: 'n3' } as const;
+
+async function places(lab: Lab, via: string): Promise<Record<string, unknown>> {
+  const all = await rows(lab, via, 'instance');
+  return Object.fromEntries(all.map((row) => [String(row.name), [row.pnode, row.oper_state]]));
+}
+
+const bootIds = (lab: Lab): readonly string[] =>
+  lab.nodes.map((node) => readFileSync(node.boot_id_file, 'utf8'));
+
+describe('maintenance', { timeout: 600_000 }, () => {
+  const started = suiteLab();
+
+  test('all hosts are rebooted, one by one, by one job that outlives its leaders', async (t) => {
+    const lab = started();
+    for (const [name, node] of Object.entries(instances)) {
+      const job = await submitAndWait(lab, 'n1', fakeGuestOp(name, node));
+      assert.equal(job.status, 'success', JSON.stringify(job.ops[0]?.result));
+    }
+    const before = bootIds(lab);
+    const first_leader = await leaderOf(lab);
+    const plan = await cliOk(lab, 'n2', ['maintenance', 'plan']);
+    assert.match(plan, /group 1 of \d: n\d/);
+    assert.match(plan, /failover web\d n\d -> n\d/);
+    t.diagnostic(plan);
+
+    const [id = 0] = await submit(lab, 'n2', [{ ops: [{ OP_ID: 'OP_MAINTENANCE_RUN' }] }]);
+    // Held as soon as something has moved, it goes no further until it is let go.
+    await waitUntil(
+      async () => (await rows(lab, 'n2', 'node')).some((row) => row.drained === true),
+      'a node to be drained',
+    );
+    await cliOk(lab, 'n2', ['maintenance', 'pause', '--why', 'a look first']);
+    await waitUntil(
+      async () => (await rowOf(lab, 'n2', 'job', String(id))).hold === 'a look first',
+      'the job to be held',
+    );
+    assert.match(await cliOk(lab, 'n2', ['maintenance', 'status']), /waits: a look first/);
+    assert.deepEqual(bootIds(lab), before, 'nothing is rebooted while it is held');
+    await cliOk(lab, 'n2', ['maintenance', 'resume', String(id)]);
+
+    const job = await waitForJob(lab, 'n2', id, 400_000);
+    assert.equal(job.status, 'success', JSON.stringify(job.ops[0]));
+    const after = bootIds(lab);
+    for (const [at, boot] of after.entries()) assert.notEqual(boot, before[at], `n${at + 1} was rebooted`);
+    const lines = job.ops[0]!.log.map(([, , , text]) => String(text));
+    t.diagnostic(lines.join('\n'));
+    assert.ok(lines.some((line) => /^group (\d) of \1 .* is done$/.test(line)));
+    const nodes = await rows(lab, 'n2', 'node');
+    assert.ok(nodes.every((row) => row.drained === false && row.health === 'member'));
+    await waitUntil(async () => {
+      const now = await places(lab, 'n2');
+      return Object.entries(instances).every(([name, node]) => {
+        const [pnode, running] = now[name] as [unknown, unknown];
+        return pnode === node && running === true;
+      });
+    }, 'all instances to run where they were');
+    t.diagnostic(`led by ${first_leader} at first, by ${await leaderOf(lab)} in the end`);
+  });
+});
