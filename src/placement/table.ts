@@ -229,6 +229,9 @@ export function copyTable(from: Table, to: Table): void {
   to.real_tag_counts.set(from.real_tag_counts);
   to.primary.set(from.primary);
   to.secondary.set(from.secondary);
+  if (to.rules !== null) {
+    for (const [at, primary] of to.primary.entries()) moveTo(to.rules, at, primary, to.secondary[at]!);
+  }
   forget(to);
 }
 
