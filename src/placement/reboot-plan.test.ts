@@ -73,6 +73,9 @@ describe('reboot plan', () => {
     const of = cluster(four.slice(0, 2), [on('x', 0, big), on('y', 1, big)]);
     assert.match(groupsOf(plan(viewOf(of))), /not room enough elsewhere/);
     assert.equal(groupsOf(plan(viewOf(of), { offline: true })).split(' ').length, 2);
+    const local = { ...big, template: 'file' } as const;
+    const stopped = cluster(four.slice(0, 2), [on('x', 0, local), on('y', 1, local)]);
+    assert.equal(groupsOf(plan(viewOf(stopped))).split(' ').length, 2, 'what is stopped needs no room');
   });
 
   it('reboots each host asked for once, in no larger groups than asked for', () => {
