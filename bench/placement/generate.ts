@@ -17,6 +17,7 @@ import type {
   RunStatus,
 } from '../../src/placement/cluster.ts';
 import { default_policy } from '../../src/placement/default-policy.ts';
+import { randomFrom } from '../../src/placement/random.ts';
 import { formatTextCluster } from '../../src/placement/text-format-write.ts';
 
 export interface ClusterRequest {
@@ -45,17 +46,6 @@ export interface ClusterRequest {
   readonly migration?: boolean;
   /** Share of the memory of all nodes that instances take, in 0 … 1. */
   readonly fill?: number;
-}
-
-/** mulberry32: numbers in 0 … 1, the same for one seed everywhere. */
-export function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
 }
 
 const cpus_per_node = 32;

@@ -13,11 +13,11 @@ import {
 } from '../../src/placement/iallocator-format.ts';
 import { inconsistencies } from '../../src/placement/inconsistencies.ts';
 import { InputError } from '../../src/placement/input-error.ts';
-import { buildTable } from '../../src/placement/table.ts';
+import { buildTable, type Table } from '../../src/placement/table.ts';
 import { aliasesOf, loadCluster, warn } from './load.ts';
 import * as option from './options.ts';
 import { type CommonOptions, common_defaults, listOf, optionsOf } from './options.ts';
-import { listsOf, nodeLists, printNodes, saveCluster } from './print.ts';
+import { listsOf, type NodeLists, nodeLists, printNodes, saveCluster } from './print.ts';
 import { Failure, fileReason, type Program, type World } from './program.ts';
 
 interface HailOptions extends CommonOptions {
@@ -63,9 +63,13 @@ async function run(options: HailOptions, world: World, files: readonly string[])
   if (options.mond) world.err("Skein has no monitoring daemons: cpu-avg-load's data will be ignored.\n");
   describe(options, world, input);
   const nodes = [...cluster.nodes.keys()];
-  const { nodes: aliases } = aliasesOf(cluster);
-  const before = buildTable(cluster);
-  printNodes(world, 'Initial cluster', before, nodes, nodeLists(before), aliases, options.print_nodes);
+  const show = (title: string, table: Table, lists: NodeLists): void =>
+    printNodes(world, title, table, nodes, lists, aliasesOf(cluster).nodes, options.print_nodes);
+  // It runs many times a minute: what nobody has asked to see is not made.
+  if (options.print_nodes !== null) {
+    const before = buildTable(cluster);
+    show('Initial cluster', before, nodeLists(before));
+  }
   saveCluster(world, options.save, 'pre-ialloc', 'before iallocator run', () => cluster);
   const { answer, table, instances } = runAllocator(input, {
     ignore_soft_errors: options.ignore_soft_errors,
@@ -73,8 +77,7 @@ async function run(options: HailOptions, world: World, files: readonly string[])
     restrict_to: options.restrict_to,
   });
   world.out(`${formatAnswer(answer)}\n`);
-  const lists = listsOf(nodes.length, instances);
-  printNodes(world, 'Final cluster', table, nodes, lists, aliases, options.print_nodes);
+  if (options.print_nodes !== null) show('Final cluster', table, listsOf(nodes.length, instances));
   saveCluster(world, options.save, 'post-ialloc', 'after iallocator run', () => ({
     ...currentCluster(table, nodes, []),
     instances,

@@ -12,6 +12,7 @@ import { fixed } from '../../src/placement/decimal.ts';
 import { moveCommands, moveText, splitJobsets } from '../../src/placement/jobsets.ts';
 import { instancesTouching, nodesFailingN1, policyBreach } from '../../src/placement/node-health.ts';
 import { clusterScore, leastScore } from '../../src/placement/score.ts';
+import { searchBalance } from '../../src/placement/search-balance.ts';
 import { FREE_DISK, STRIDE, type Table, unallocatedMemory } from '../../src/placement/table.ts';
 import { formatTextCluster } from '../../src/placement/text-format-write.ts';
 import { type Aliases, aliasesOf, type Loaded, loadCluster, openTable, rulesOf } from './load.ts';
@@ -61,6 +62,7 @@ export const hbal: Program<CommonOptions> = {
     option.exclude_instances,
     option.save,
     option.priority,
+    option.search,
   ]),
   defaults: common_defaults,
   argument_completion: [],
@@ -76,6 +78,11 @@ interface Group {
 }
 
 async function run(options: CommonOptions, world: World): Promise<number> {
+  if (options.search_s !== null && options.evacuate) {
+    throw new Failure(
+      '--search and --evac-mode: an evacuation has nothing to search for, expected one of them',
+    );
+  }
   const loaded = await loadCluster(options, world);
   const { cluster } = loaded;
   if (options.verbosity > 1) {
@@ -247,7 +254,7 @@ function resources(table: Table, nodes: readonly number[]): string {
   return `mem=${memory} disk=${disk}`;
 }
 
-/** Balances, and prints each step when it is found. */
+/** Balances, and prints each step when it is found; after a search, when all are. */
 function balanceAloud(
   options: CommonOptions,
   world: World,
@@ -259,7 +266,7 @@ function balanceAloud(
   const width = Math.max(0, ...group.instances.map((at) => aliases.instances[at]!.length));
   const node_width = Math.max(0, ...group.nodes.map((at) => aliases.nodes[at]!.length));
   const steps: Step[] = [];
-  for (const step of balance(table, group.nodes, balanceOptions(options, loaded))) {
+  for (const step of stepsOf(options, world, table, group, balanceOptions(options, loaded))) {
     steps.push(step);
     const nodeName = (node: number): string => aliases.nodes[node]!;
     const pair = (primary: number, secondary: number): string =>
@@ -270,6 +277,22 @@ function balanceAloud(
     const name = aliases.instances[step.instance]!.padEnd(width);
     const score = fixed(step.score, 8).padStart(12);
     world.out(`  ${number}. ${name} ${from} => ${to} ${score} a=${moveText(step, nodeName)}\n`);
+  }
+  return steps;
+}
+
+function stepsOf(
+  { search_s, verbosity }: CommonOptions,
+  world: World,
+  table: Table,
+  { nodes }: Group,
+  rules: BalanceOptions,
+): Iterable<Step> {
+  if (search_s === null) return balance(table, nodes, rules);
+  const time = { now_ms: () => world.now_ms(), budget_ms: search_s * 1000, seed: 1 };
+  const { steps, greedy_score, greedy_steps } = searchBalance(table, nodes, rules, time);
+  if (verbosity >= 1) {
+    world.out(`Without a search: ${fixed(greedy_score, 8)} after ${greedy_steps} moves\n`);
   }
   return steps;
 }

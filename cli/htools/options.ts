@@ -39,6 +39,8 @@ export interface CommonOptions {
   min_score: number;
   min_gain: number;
   min_gain_limit: number;
+  /** Seconds that are searched for something better than the greedy solution; null: none. Skein's own. */
+  search_s: number | null;
   simulation: boolean;
   // What is shown and written.
   /** null: nothing; without fields: the usual ones. */
@@ -86,6 +88,7 @@ export const common_defaults: CommonOptions = {
   min_score: 1e-9,
   min_gain: 1e-2,
   min_gain_limit: 1e-1,
+  search_s: null,
   simulation: true,
   print_nodes: null,
   print_instances: false,
@@ -356,6 +359,22 @@ export const max_length: CommonOption = valued(
   'integer',
   (options, value) => {
     options.max_length = integerOf('max solution length', value);
+  },
+);
+
+/** None of the htools has it. */
+export const search: CommonOption = valued(
+  '',
+  'search',
+  'SECONDS',
+  'search for so long for a better solution than the usual one, which takes the best single move again and again; ends with whichever is better',
+  'float',
+  (options, value) => {
+    const seconds = numberOf('search', value);
+    if (!(seconds > 0 && seconds <= 86_400)) {
+      throw new BadValue(`search: '${value}': expected seconds, more than 0 and at most 86400`);
+    }
+    options.search_s = seconds;
   },
 );
 

@@ -65,9 +65,10 @@ export function listsOf(
   const secondaries: number[][] = Array.from({ length: node_count }, () => []);
   for (const [at, instance] of instances.entries()) {
     if (instance.forthcoming) continue;
-    primaries[instance.primary]!.unshift(at);
-    if (instance.secondary >= 0) secondaries[instance.secondary]!.unshift(at);
+    primaries[instance.primary]!.push(at);
+    if (instance.secondary >= 0) secondaries[instance.secondary]!.push(at);
   }
+  for (const list of [...primaries, ...secondaries]) list.reverse();
   return { primaries, secondaries };
 }
 

@@ -13,6 +13,8 @@ export interface World {
   writeFile(path: string, text: string): void;
   /** The body of a successful answer; otherwise throws with the reason. */
   get(url: string): Promise<string>;
+  /** Milliseconds, from any beginning; never backwards. */
+  now_ms(): number;
 }
 
 export interface Program<O> extends Omit<CommandLine<O>, 'version'> {

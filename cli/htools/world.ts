@@ -16,6 +16,7 @@ export const real_world: World = {
   readFile: (path) => readFileSync(path === '-' ? 0 : path, 'utf8'),
   writeFile: (path, text) => writeFileSync(path, text),
   get,
+  now_ms: () => performance.now(),
 };
 
 /** As the htools do, takes any certificate: clusters sign their own. A user and a password may be in the address. */

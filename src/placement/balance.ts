@@ -72,7 +72,11 @@ export function instancesOn(table: Table, nodes: readonly number[]): readonly nu
 }
 
 /** Of the instances on a group's nodes, those that may be moved. */
-function movableOn(table: Table, nodes: readonly number[], options: BalanceOptions): readonly number[] {
+export function movableOn(
+  table: Table,
+  nodes: readonly number[],
+  options: Pick<BalanceOptions, 'fixed'>,
+): readonly number[] {
   const { instances, nodes: all } = table.cluster;
   return instancesOn(table, nodes).filter((at) => {
     const instance = instances[at]!;

@@ -244,6 +244,8 @@ const statuses: { readonly [admin_state: string]: RunStatus } = {
   offline: 'ADMIN_offline',
 };
 
+const not_measured = { cpu: 1, memory: 1, disk: 1, net: 1 };
+
 /** What instances and requests for one have in common. */
 function readInstance(name: string, fields: Fields): PlacementInstance {
   const disks = childrenField(fields, 'disks').map((disk) => ({
@@ -270,7 +272,7 @@ function readInstance(name: string, fields: Fields): PlacementInstance {
     forthcoming: optional(fields, 'forthcoming', flagField) ?? false,
     nic_count: nics.length,
     networks: nics.flatMap((nic) => optional(nic, 'network', textField) ?? []),
-    utilisation: { cpu: 1, memory: 1, disk: 1, net: 1 },
+    utilisation: not_measured,
   };
 }
 

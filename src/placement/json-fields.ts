@@ -48,10 +48,10 @@ export function wholeField(fields: Fields, key: string, least: number = Number.N
 
 export function numberField(fields: Fields, key: string, type: string, least: number): number {
   const value = present(fields, key);
+  if (typeof value === 'number' && value >= least) return value;
   const expected = Number.isFinite(least) ? `a number from ${least}` : 'a number';
   if (typeof value !== 'number') return unreadable(fields, key, type, value, expected);
-  if (value < least) throw new InputError(fields.where, `key '${key}': ${value} is too small`, expected);
-  return value;
+  throw new InputError(fields.where, `key '${key}': ${value} is too small`, expected);
 }
 
 export function textsField(fields: Fields, key: string): readonly string[] {

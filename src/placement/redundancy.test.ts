@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type ClusterRequest, generateCluster, randomFrom } from '../../bench/placement/generate.ts';
+import { type ClusterRequest, generateCluster } from '../../bench/placement/generate.ts';
 import type { DiskTemplate, PlacementCluster, PlacementInstance } from './cluster.ts';
+import { randomFrom } from './random.ts';
 import {
   isRedundant,
   openOutlook,

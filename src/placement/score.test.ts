@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { generateCluster, randomFrom } from '../../bench/placement/generate.ts';
+import { generateCluster } from '../../bench/placement/generate.ts';
 import { instancesOn, nodesOfGroup } from './balance.ts';
 import { FAILOVER, FAILOVER_TO_ANY, type MoveKind, REPLACE_SECONDARY, tryMove } from './moves.ts';
+import { randomFrom } from './random.ts';
 import {
   clusterScore,
   currentScore,

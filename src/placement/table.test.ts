@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { generateCluster, randomFrom } from '../../bench/placement/generate.ts';
+import { generateCluster } from '../../bench/placement/generate.ts';
 import { default_policy } from './default-policy.ts';
 import { type MoveKind, tryMove } from './moves.ts';
+import { randomFrom } from './random.ts';
 import {
   addPrimary,
   addSecondary,

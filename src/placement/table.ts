@@ -221,6 +221,20 @@ export function cloneTable(table: Table): Table {
   };
 }
 
+/** Makes the one like the other, which was cloned from it or the other way round. Marks of the first are void. */
+export function copyTable(from: Table, to: Table): void {
+  to.state.set(from.state);
+  to.peers.set(from.peers);
+  to.tag_counts.set(from.tag_counts);
+  to.real_tag_counts.set(from.real_tag_counts);
+  to.primary.set(from.primary);
+  to.secondary.set(from.secondary);
+  if (to.rules !== null) {
+    for (const [at, primary] of to.primary.entries()) moveTo(to.rules, at, primary, to.secondary[at]!);
+  }
+  forget(to);
+}
+
 const none: readonly number[] = [];
 
 /** What an instance takes, with the numbers of its tags as {@link readTags} gave them. */

@@ -1,7 +1,7 @@
 /** Rules by tags for generated clusters, and a judge of what is broken that shares nothing with the searches. */
 import fc from 'fast-check';
-import { randomFrom } from '../../bench/placement/generate.ts';
 import type { PlacementCluster, PlacementInstance } from './cluster.ts';
+import { randomFrom } from './random.ts';
 import { allBreaches, type Breaches } from './rule-breaches.ts';
 import { compileRules, type PlacementRules } from './rules.ts';
 import type { Table } from './table.ts';

@@ -225,9 +225,11 @@ test('mistakes on the command line: the same words and exit codes', async (t) =>
     ['-t', groups],
     ['-t', groups, '-G', 'nosuch'],
     ['-t', groups, '-G', 'fake-uuid-02'],
-    ['--help-completion'],
   ];
   for (const args of lines) await compare('hbal', args);
+  const peer = runPeer('hbal', ['--help-completion']);
+  const ours = await runHtool(hbal, ['--help-completion'], () => '');
+  assert.equal(ours.out.replace('--search float\n', ''), peer.out, 'one option is ours alone');
 });
 
 test('the remote API’s answers', async (t) => {
