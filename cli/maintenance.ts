@@ -13,6 +13,7 @@ const programs = ['program', 'oob', 'hand'];
 interface WhichOptions {
   readonly nodeGroup?: string;
   readonly offline?: boolean;
+  readonly atOnce?: string;
 }
 
 interface RunOptions extends WhichOptions, SubmitOptions {
@@ -26,6 +27,7 @@ function addWhich(command: Command): Command {
   return command
     .argument('[nodes...]', 'nodes to reboot; none: all')
     .option('-g, --node-group <group>', 'only nodes of this group')
+    .option('--at-once <n>', 'at most so many hosts at a time (a tenth of the cluster, or one)')
     .option('--offline', 'stop what runs on them instead of moving it');
 }
 
@@ -84,6 +86,10 @@ async function status(session: Session, text: string | undefined): Promise<ExitS
   return exit_status.ok;
 }
 
+function atOnce({ atOnce: text }: WhichOptions): { readonly at_once?: number } {
+  return text === undefined ? {} : { at_once: parseWhole(text, '--at-once', 1) };
+}
+
 function runOp(nodes: readonly string[], options: RunOptions): OpInput {
   if (!programs.includes(options.rebootBy))
     throw usageError(`--reboot-by "${options.rebootBy}" is not known`, `one of ${programs.join(', ')}`);
@@ -92,6 +98,7 @@ function runOp(nodes: readonly string[], options: RunOptions): OpInput {
     nodes,
     ...(options.nodeGroup === undefined ? {} : { group_name: options.nodeGroup }),
     offline: options.offline === true,
+    ...atOnce(options),
     reboot_by: options.rebootBy,
     move_back: options.moveBack,
     ...(options.rebootTimeout === undefined
@@ -117,6 +124,7 @@ export const register: Register = (program, wrap) => {
           nodes,
           ...(options.nodeGroup === undefined ? {} : { group: options.nodeGroup }),
           offline: options.offline === true,
+          ...atOnce(options),
         });
         if (session.globals.json) session.printJson(answer.plan);
         else for (const line of answer.lines) session.print(line);

@@ -53,6 +53,8 @@ export type Act =
       readonly by?: string;
     }
   | { readonly do: 'cancel'; readonly request: string; readonly host: string }
+  /** Has the job of a request wait at its next place to wait; null: lets it go on. */
+  | { readonly do: 'hold'; readonly request: string; readonly host: string; readonly why: string | null }
   /** Clients read and change registers from now on, each so often on the average. */
   | { readonly do: 'registers'; readonly clients: number; readonly every_ms: number }
   /** `skein cluster recover`, with the nodes that are said to be off; the same afterwards for one; and `--follow`. */
@@ -248,6 +250,9 @@ export class Acts {
         return host.agent !== null;
       case 'cancel':
         this.#clients.cancel(act.request, host);
+        return true;
+      case 'hold':
+        this.#clients.hold(act.request, host, act.why);
         return true;
       case 'recover':
         this.#clients.recover(host, act.off);

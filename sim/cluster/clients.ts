@@ -48,6 +48,12 @@ export class Clients {
       .catch((error: Error) => this.#cluster.note('client', `cancel of ${job}: ${error.message}`));
   }
 
+  hold(request: string, host: SimHost, why: string | null): void {
+    const jobs = host.member?.state.list('jobs') ?? [];
+    const job = jobs.find((one) => one.request_id === request)?.id;
+    if (job !== undefined) this.tell(host, 'job.hold', { job, why });
+  }
+
   /** The host is powered on and joined. */
   join(host: SimHost | undefined): void {
     this.#joins += 1;

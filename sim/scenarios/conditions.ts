@@ -6,7 +6,7 @@
  *   web belongs to n1 | web is gone | web is up | web is down  in the configuration
  *   node n2 is member | lost | returning | drained | gone      in the configuration
  *   n2 votes | n2 holds the address | n2 has power | n2 is in | n2 stands down
- *   job make is running | ended | success | error | canceled   by request
+ *   job make is running | ended | success | error | canceled | held   by request
  *   request make is taken                           a client was told of its job
  *   all is well                                     everything is as it should be
  *
@@ -132,7 +132,10 @@ function ofHost(cluster: SimCluster, name: string, judge: (host: SimHost) => boo
 }
 
 function ofJob(cluster: SimCluster, request: string, what: string): Look {
-  const judge = (job: Job) => (what === 'ended' ? job.end_timestamp !== null : job.status === what);
+  const judge = (job: Job): boolean => {
+    if (what === 'ended') return job.end_timestamp !== null;
+    return what === 'held' ? job.hold !== undefined : job.status === what;
+  };
   return inState(cluster, (state) =>
     state.list('jobs').some((job) => job.request_id === request && judge(job)),
   );

@@ -32,6 +32,7 @@ const act = z.discriminatedUnion('do', [
   z.strictObject({ do: z.literal('transfer'), host, to: host.optional() }),
   z.strictObject({ do: z.literal('submit'), request, ops: z.array(op), by: host.optional() }),
   z.strictObject({ do: z.literal('cancel'), request, host }),
+  z.strictObject({ do: z.literal('hold'), request, host, why: z.string().min(1).nullable() }),
   z.strictObject({ do: z.literal('registers'), clients: z.number().int().min(1).max(100), every_ms: ms }),
   z.strictObject({ do: z.literal('join'), again: z.exactOptional(host) }),
   z.strictObject({ do: z.literal('mend') }),

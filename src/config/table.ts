@@ -19,6 +19,19 @@ export function objectDigest(table: string, key: string, value: unknown): bigint
   return BigInt(`0x${hash('sha256', text, 'hex')}`);
 }
 
+/** Of objects that were hashed before: they are frozen, so a hash is theirs for good, whichever table of whichever state they are put in. */
+const remembered = new WeakMap<object, { readonly of: string; readonly digest: bigint }>();
+
+function rememberedDigest(table: string, key: string, value: unknown): bigint {
+  if (typeof value !== 'object' || value === null) return objectDigest(table, key, value);
+  const of = `${table}/${key}`;
+  const known = remembered.get(value);
+  if (known?.of === of) return known.digest;
+  const digest = objectDigest(table, key, value);
+  remembered.set(value, { of, digest });
+  return digest;
+}
+
 export class Table<T> {
   readonly #name: string;
   readonly #objects = new Map<string, T>();
@@ -87,7 +100,7 @@ export class Table<T> {
     if (!this.#unsummed.has(key)) return;
     const before = this.#digests.get(key) ?? 0n;
     const value = this.#objects.get(key);
-    const after = value === undefined ? 0n : objectDigest(this.#name, key, value);
+    const after = value === undefined ? 0n : rememberedDigest(this.#name, key, value);
     if (value === undefined) this.#digests.delete(key);
     else this.#digests.set(key, after);
     this.#unsummed.delete(key);

@@ -115,7 +115,7 @@ export interface ApiMethods {
     result: { plan: BalancePlan; lines: readonly string[] };
   };
   'maintenance.plan': {
-    params: { nodes: readonly string[]; group?: string; offline: boolean };
+    params: { nodes: readonly string[]; group?: string; offline: boolean; at_once?: number };
     result: { plan: MaintenancePlan; lines: readonly string[] };
   };
   'job.archive': { params: { jobs: readonly number[] }; result: { archived: number } };

@@ -102,7 +102,7 @@ describe('placement worker', () => {
     });
     const service = worker;
     const more = Array.from({ length: 20 }, () =>
-      service.report(view, { type: 'reboots', nodes: [], together: false, offline: false }),
+      service.report(view, { type: 'reboots', nodes: [], together: false, at_once: null, offline: false }),
     );
     const refused = (await Promise.allSettled(more)).filter(({ status }) => status === 'rejected');
     assert.equal(refused.length, 14, 'eight may wait');

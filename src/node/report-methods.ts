@@ -22,6 +22,7 @@ const maintenance_schema = z.object({
   nodes: z.array(z.string().max(255)).max(1_000),
   group: z.string().max(255).optional(),
   offline: z.boolean(),
+  at_once: z.number().int().min(1).max(1_000).optional(),
 });
 const balance_schema = z.object({
   group: z.string().max(255).optional(),
@@ -78,9 +79,15 @@ export function reportMethods(member: Member): ReadonlyMap<string, ApiHandler> {
     });
   });
 
-  on('maintenance.plan', maintenance_schema, async ({ nodes, group, offline }) => {
+  on('maintenance.plan', maintenance_schema, async ({ nodes, group, offline, at_once }) => {
     const uuids = named(() => nodesToReboot(state, nodes, group ?? null));
-    const plan = await report({ type: 'reboots', nodes: uuids, together: false, offline });
+    const plan = await report({
+      type: 'reboots',
+      nodes: uuids,
+      together: false,
+      at_once: at_once ?? null,
+      offline,
+    });
     if ('problem' in plan) throw new ApiFailure('refused', plan.problem, 'skein node list');
     return { plan, lines: maintenanceLines(plan) };
   });

@@ -14,6 +14,8 @@ export interface RebootPlanRequest {
   readonly nodes: readonly string[];
   /** They are one group as they are. Otherwise groups are found. */
   readonly together: boolean;
+  /** At most so many nodes in a group; null: a tenth of the cluster, or one. */
+  readonly at_once: number | null;
   /** What runs on them is stopped, and nothing is moved. */
   readonly offline: boolean;
 }
@@ -47,9 +49,7 @@ export function rebootPlan(view: PlacementView, request: RebootPlanRequest): Reb
   const compiled = compileRules(cluster);
   if ('errors' in compiled)
     return { problem: `the rules in the tags contradict each other: ${compiled.errors[0]!.text}` };
-  const groups = request.together
-    ? [{ nodes: [...only], moves: [] }]
-    : groupsOf(cluster, only, request.offline);
+  const groups = request.together ? [{ nodes: [...only], moves: [] }] : groupsOf(cluster, only, request);
   if ('problem' in groups) return groups;
   const { offline } = request;
   return maintenancePlan(table, groups, { ...assumed, offline, rules: compiled.rules });
@@ -69,7 +69,7 @@ function withNodesThere(cluster: PlacementCluster, uuids: ReadonlySet<string>): 
 function groupsOf(
   cluster: PlacementCluster,
   only: ReadonlySet<number>,
-  offline: boolean,
+  { offline, at_once }: RebootPlanRequest,
 ): readonly RebootGroup[] | { readonly problem: string } {
   // What has its disks on its node is stopped with it, wherever there may be room.
   const movable = cluster.instances.filter(({ template }) => mirrorKind[template] !== 'none');
@@ -84,7 +84,9 @@ function groupsOf(
     non_redundant: offline ? 'ignore' : 'move',
     rules: 'errors' in compiled ? null : compiled.rules,
   });
-  if (!('failure' in found)) return found.groups;
+  // What could go down together is not all to go at once: another host may be lost meanwhile.
+  const most = at_once ?? Math.max(1, Math.floor(cluster.nodes.length / 10));
+  if (!('failure' in found)) return found.groups.flatMap((group) => inParts(group, most));
   switch (found.failure) {
     case 'no-nodes':
       return { problem: 'none of the nodes is there and online' };
@@ -98,4 +100,12 @@ function groupsOf(
     default:
       return found.failure satisfies never;
   }
+}
+
+function inParts({ nodes, moves }: RebootGroup, most: number): readonly RebootGroup[] {
+  const parts = Math.ceil(nodes.length / most);
+  return Array.from({ length: parts }, (_, part) => ({
+    nodes: nodes.slice(part * most, (part + 1) * most),
+    moves,
+  }));
 }

@@ -1,9 +1,10 @@
 /**
  * Image and records of a simulated host: durable when the promise resolves, as image.ts and durable-file.ts promise. Of
  * a write that is under way when its agent or the power ends, the disk has the old or the new and nothing between. What
- * is read back is a copy: two lives of an agent share nothing.
+ * is read back is what was written: two lives of an agent share nothing but objects that nobody can change.
  */
 import type { Change } from '../../../src/config/api.ts';
+import { deepFreeze } from '../../../src/config/plain-data.ts';
 import { diskError } from '../../../src/consensus/memory-disk.ts';
 import type { Records } from '../../../src/node/host.ts';
 import { type Image, ImageError, type ImageMeta } from '../../../src/node/image.ts';
@@ -37,6 +38,11 @@ class Flight {
   }
 }
 
+interface ReadObject {
+  readonly text: string;
+  readonly change: Change;
+}
+
 export class SimImage {
   /** What the device answers; null: it works. A fault. */
   fault: StoreFault | null = null;
@@ -44,10 +50,28 @@ export class SimImage {
   #meta: ImageMeta | null = null;
   /** JSON by table and key. */
   #objects = new Map<string, string>();
+  /** What was read before, with its text then; frozen. */
+  #read = new Map<string, ReadObject>();
 
   wipe(): void {
     this.#meta = null;
     this.#objects = new Map();
+    this.#read = new Map();
+  }
+
+  /** Most of an image is as it was when the agent started last. */
+  #changes(): readonly Change[] {
+    const read = new Map<string, ReadObject>();
+    const changes = [...this.#objects]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, text]) => {
+        const before = this.#read.get(key);
+        const now = before?.text === text ? before : { text, change: deepFreeze(JSON.parse(text) as Change) };
+        read.set(key, now);
+        return now.change;
+      });
+    this.#read = read;
+    return changes;
   }
 
   /** @param lands whether the next write that is under way reaches the disk */
@@ -72,9 +96,7 @@ export class SimImage {
         ? null
         : {
             meta: this.#meta,
-            objects: [...this.#objects.keys()]
-              .sort()
-              .map((key) => JSON.parse(this.#objects.get(key)!) as Change),
+            objects: this.#changes(),
           };
     const put = (changes: readonly Change[]) => {
       for (const change of changes) {

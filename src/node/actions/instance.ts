@@ -51,9 +51,10 @@ export const startInstance: Actions['instance.start'] = async (world, args) => {
 export const stopInstance: Actions['instance.stop'] = async (world, args) => {
   const driver = hypervisorOf(world.drivers, args.hypervisor);
   const guest = (await driver.list()).find((candidate) => candidate.name === args.name);
-  if (!guest || guest.uuid !== args.instance) return { was_running: false };
-  await driver.stop(args.name, args.timeout_ms);
-  return { was_running: true };
+  if (guest && guest.uuid !== args.instance) return { was_running: false };
+  // Its keeper may have ended it while the agent was away: its taps and sockets are there still.
+  await driver.stop(args.name, guest ? args.timeout_ms : 0);
+  return { was_running: guest !== undefined };
 };
 
 export const resetInstance: Actions['instance.reset'] = async (world, args) => {

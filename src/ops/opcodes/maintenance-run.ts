@@ -22,6 +22,7 @@ const parse = parser({
   nodes: optional(listOf(name, 1_000), []),
   group_name: nullable(name),
   offline: optional(flag, false),
+  at_once: nullable(integer(1, 1_000)),
   reboot_by: optional(oneOf('program', 'oob', 'hand'), 'program'),
   move_back: optional(flag, true),
   reboot_timeout: optional(integer(1, 86_400), 1_800),
@@ -33,6 +34,8 @@ interface MaintenanceParams {
   readonly nodes: readonly string[];
   readonly group: string | null;
   readonly offline: boolean;
+  /** At most so many hosts; null: placement says. */
+  readonly at_once: number | null;
   readonly rules: GroupRules;
 }
 
@@ -41,12 +44,13 @@ export const maintenanceRun: Opcode<MaintenanceParams> = {
   version: 1,
   waits_for_jobs: true,
   parse(input) {
-    const { nodes, group_name, offline, reboot_by, move_back, reboot_timeout, shutdown_timeout } =
+    const { nodes, group_name, offline, at_once, reboot_by, move_back, reboot_timeout, shutdown_timeout } =
       parse(input);
     return {
       nodes,
       group: group_name,
       offline,
+      at_once,
       rules: {
         by: reboot_by,
         move_back,
@@ -87,6 +91,7 @@ async function findGroups(ctx: RunContext, given: MaintenanceParams): Promise<re
     type: 'reboots',
     nodes,
     together: false,
+    at_once: given.at_once,
     offline: given.offline,
   });
   if ('problem' in plan) throw new OpError('OpPrereqError', plan.problem, 'insufficient_resources');
@@ -95,7 +100,13 @@ async function findGroups(ctx: RunContext, given: MaintenanceParams): Promise<re
 
 async function planGroup(ctx: RunContext, nodes: readonly Named[], offline: boolean) {
   const uuids = nodes.map((node) => node.uuid);
-  const plan = await ctx.ports.placement.report({ type: 'reboots', nodes: uuids, together: true, offline });
+  const plan = await ctx.ports.placement.report({
+    type: 'reboots',
+    nodes: uuids,
+    together: true,
+    at_once: null,
+    offline,
+  });
   if ('problem' in plan) throw new OpError('OpExecError', plan.problem, 'insufficient_resources');
   return plan.groups[0]!.steps;
 }

@@ -39,8 +39,13 @@ test('its guests outlive the agent, not the boot of the host', async (t) => {
 
 test('refuses another epoch or uuid, and acts on what does not run', async (t) => {
   const driver = createFakeDriver({ dir: await setUp(t) });
-  for (const act of [driver.pause(guest.name, 1), driver.resume(guest.name), driver.reset(guest.name)]) {
-    await assert.rejects(act, (error: DriverError) => error.code === 'not-found');
+  const acts = [
+    () => driver.pause(guest.name, 1),
+    () => driver.resume(guest.name),
+    () => driver.reset(guest.name),
+  ];
+  for (const act of acts) {
+    await assert.rejects(act(), (error: DriverError) => error.code === 'not-found');
   }
   await driver.start(guest, { paused: false });
   await assert.rejects(
