@@ -9,6 +9,7 @@
 import { type AllocationOptions, openPlacing, type Placing, settle, type Wanted } from './allocate.ts';
 import { byScore, chooseGroup } from './allocate-group.ts';
 import type { InstancePolicy, PlacementCluster, PlacementInstance } from './cluster.ts';
+import { disk_templates } from './names.ts';
 import { lossOf } from './node-loss.ts';
 import type {
   AdmitAsk,
@@ -237,25 +238,12 @@ const any = {
   nic_count: endless,
   spindle_use: endless,
 };
-const templates = [
-  'diskless',
-  'file',
-  'sharedfile',
-  'plain',
-  'blockdev',
-  'drbd',
-  'rbd',
-  'ext',
-  'gluster',
-  'mirror',
-] as const;
-
 /** Every size and template is allowed; the ratios stay. */
 function withoutPolicies(cluster: PlacementCluster): PlacementCluster {
   const open = (policy: InstancePolicy): InstancePolicy => ({
     ...policy,
     minmax: [{ min: none, max: any }],
-    disk_templates: templates,
+    disk_templates,
   });
   return {
     ...cluster,

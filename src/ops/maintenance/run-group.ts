@@ -49,7 +49,7 @@ export async function runGroup(
   const batches = await ctx.learn(`batches-${nth}`, () => rebootBatches(members, ctx.ports.voters()));
   let stopped = false;
   for (const [at, batch] of batches.entries()) {
-    stopped = !(await work.gate(`${nth}-reboot-${at}`));
+    stopped = !(await gate(ctx, `${nth}-reboot-${at}`));
     if (stopped) break;
     stopped = (await rebootAll(ctx, `${nth}-${at}`, batch, rules)) === 'canceled';
     if (stopped) break;
@@ -57,6 +57,20 @@ export async function runGroup(
   }
   await work.putBack(steps.slice(back_at));
   return stopped ? 'canceled' : 'done';
+}
+
+/** Before each step, while it is held or anything is not well. False: the job was canceled. @param name unique within the op */
+export async function gate(ctx: RunContext, name: string): Promise<boolean> {
+  for (let turn = 0; ; turn += 1) {
+    await whileHeld(ctx);
+    const found = await ctx.learn(`gate-${name}-${turn}`, async () => {
+      const trouble = await lastingTrouble(ctx);
+      return cancelWanted(ctx) ? 'canceled' : trouble;
+    });
+    if (found === null) return true;
+    if (found === 'canceled') return false;
+    await brake(ctx, `gate-${name}-${turn}`, found);
+  }
 }
 
 class GroupWork {
@@ -73,39 +87,18 @@ class GroupWork {
     this.#rules = rules;
   }
 
-  /** Before each step. False: the job was canceled. */
-  async gate(name: string): Promise<boolean> {
-    const ctx = this.#ctx;
-    for (let turn = 0; ; turn += 1) {
-      await whileHeld(ctx);
-      const found = await ctx.learn(`gate-${name}-${turn}`, async () => {
-        const trouble = await lastingTrouble(ctx);
-        return cancelWanted(ctx) ? 'canceled' : trouble;
-      });
-      if (found === null) return true;
-      if (found === 'canceled') return false;
-      await brake(ctx, `gate-${name}-${turn}`, found);
-    }
-  }
-
   /** False: the job was canceled, and this was not done. */
   async forward({ action, why }: MaintenanceStep): Promise<boolean> {
     const name = this.#next();
-    if (!(await this.gate(name))) return false;
+    if (!(await gate(this.#ctx, name))) return false;
     const op = opOf(action, this.#rules);
     if (op === null) return true;
-    if (action.kind === 'drain') {
-      const drained = await this.#ctx.learn(
-        `drained-${name}`,
-        () => this.#ctx.state.get('nodes', action.node.uuid)?.drained ?? true,
-      );
-      // It was so before, and stays so.
-      if (drained) return true;
-    }
+    // What was so before stays so.
+    if (await this.#ctx.learn(`is-so-${name}`, () => isSo(this.#ctx, action))) return true;
     if (why !== null) await this.#ctx.log(`${described(action)}: ${why}`);
-    const done = await this.#once(name, action, op);
-    if (done) this.#touched.add(subjectOf(action));
-    return done;
+    // Before it is tried: a job that fails may have done its first half.
+    this.#touched.add(subjectOf(action));
+    return this.#once(name, action, op);
   }
 
   /** All that {@link forward} changed is undone, as far as it can be; what cannot be is said. */
@@ -163,8 +156,8 @@ class GroupWork {
   async #once(name: string, action: MaintenanceAction, op: OpInput): Promise<boolean> {
     const ctx = this.#ctx;
     for (let attempt = 0; ; attempt += 1) {
-      const again =
-        attempt === 0 ? op : await ctx.learn(`op-${name}-${attempt}`, () => retryOf(ctx, action, op));
+      const again = await ctx.learn(`op-${name}-${attempt}`, () => whatIsLeft(ctx, action, op));
+      if (again === null) return true;
       const { job, problem } = await runChild(ctx, `${name}-${attempt}`, again, `maintenance ${ctx.job}`);
       if (problem === null) return true;
       await brake(ctx, `${name}-${attempt}`, `${described(action)} failed (job ${job}): ${problem}`);
@@ -235,11 +228,21 @@ function opOf(action: MaintenanceAction, rules: GroupRules): OpInput | null {
   }
 }
 
-/** A failover that failed may have come as far as the new owner: then only the start is missing. */
-function retryOf(ctx: RunContext, action: MaintenanceAction, op: OpInput): OpInput {
-  if (action.kind !== 'failover') return op;
+/** There is nothing to do, and so nothing to undo: the node is drained already, the instance is not to run. */
+function isSo({ state }: RunContext, action: MaintenanceAction): boolean {
+  if (action.kind === 'drain') return state.get('nodes', action.node.uuid)?.drained ?? true;
+  return action.kind === 'stop' && state.get('instances', action.instance.uuid)?.admin_state !== 'up';
+}
+
+/** What of an action somebody, or a job that failed half-way, has not done yet; null: nothing. */
+function whatIsLeft({ state }: RunContext, action: MaintenanceAction, op: OpInput): OpInput | null {
+  if (!('instance' in action)) return op;
   const { uuid, name } = action.instance;
-  if (ctx.state.get('instances', uuid)?.owner.node !== action.to.uuid) return op;
+  const instance = state.get('instances', uuid);
+  if (instance === undefined) return null;
+  if (action.kind !== 'failover' || instance.owner.node !== action.to.uuid) return op;
+  // The new owner has it already. To start one that runs is no error.
+  if (instance.admin_state !== 'up') return null;
   return { OP_ID: 'OP_INSTANCE_STARTUP', instance_name: name, instance_uuid: uuid };
 }
 

@@ -157,3 +157,38 @@ test('by an out-of-band program another node is asked; without one it waits and 
   assert.deepEqual(call.args, { program: '/usr/local/bin/ipmi', node: node_uuid(1), boot: 1 });
   engine.stop();
 });
+
+test('canceled when a failover has failed half-way, the instance runs where it ran', async () => {
+  const { world, engine, job } = begin(
+    { nodes: ['n1'] },
+    {
+      call: ({ verb, node }) => {
+        if (verb === 'instance.start' && node === node_uuid(2)) throw new NodeCallError('failed', 'no room');
+      },
+    },
+  );
+  await settle(world, () => hold(world, job) !== undefined);
+  world.apply({ type: 'job-cancel', time: 3, job });
+  await settle(world, () => ended(world, job));
+  assert.equal(world.job(job).status, 'canceled');
+  assert.deepEqual(guests(world), [['web'], [], []]);
+  engine.stop();
+});
+
+test('what its owner has stopped is let be', async () => {
+  const { world, engine, job } = begin({ nodes: ['n1'] }, {}, (w) => {
+    w.addInstance('db', { template: 'file' });
+  });
+  world.apply({ type: 'job-hold', time: 2, job, why: 'first' });
+  await settle(
+    world,
+    () => world.state.get('nodes', node_uuid(1))!.drained || hold(world, job) !== undefined,
+  );
+  const [stopped] = world.submit([{ OP_ID: 'OP_INSTANCE_SHUTDOWN', instance_name: 'db' }]);
+  await settle(world, () => ended(world, stopped!));
+  release(world, job);
+  await settle(world, () => ended(world, job));
+  assert.equal(world.job(job).status, 'success');
+  assert.deepEqual(guests(world), [['web'], [], []]);
+  engine.stop();
+});

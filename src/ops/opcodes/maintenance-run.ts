@@ -6,9 +6,9 @@
  * and drained in the group at hand.
  */
 import { isActive } from '../../config/job-status.ts';
-import type { Named } from '../../placement/maintenance-plan.ts';
-import type { GroupRules } from '../maintenance/run-group.ts';
-import { runGroup } from '../maintenance/run-group.ts';
+import type { MaintenanceStep, Named } from '../../placement/maintenance-plan.ts';
+import { brake } from '../maintenance/hold.ts';
+import { type GroupRules, gate, runGroup } from '../maintenance/run-group.ts';
 import type { RunContext } from '../op-context.ts';
 import { OpCanceled } from '../op-result.ts';
 import { flag, integer, listOf, name, nullable, oneOf, optional, parser } from '../params.ts';
@@ -70,8 +70,8 @@ export const maintenanceRun: Opcode<MaintenanceParams> = {
       const which = `group ${at + 1} of ${groups.length} (${namesOf(nodes)})`;
       await ctx.log(`${which} begins`);
       ctx.progress({ text: which, done: at, total: groups.length, unit: '', eta_s: null });
-      const steps = await ctx.learn(`plan-${at + 1}`, () => planGroup(ctx, nodes, given.offline));
-      const outcome = await runGroup(ctx, at + 1, steps, given.rules);
+      const steps = await planGroup(ctx, at + 1, nodes, given.offline);
+      const outcome = steps === null ? 'canceled' : await runGroup(ctx, at + 1, steps, given.rules);
       if (outcome === 'canceled') {
         await ctx.log(`canceled in ${which}: ${at} groups are done, and this one is put back`, 'warning');
         throw new OpCanceled();
@@ -98,17 +98,24 @@ async function findGroups(ctx: RunContext, given: MaintenanceParams): Promise<re
   return plan.groups.map((group) => group.nodes);
 }
 
-async function planGroup(ctx: RunContext, nodes: readonly Named[], offline: boolean) {
+/** As the cluster is when its turn comes; waits for a person where there is no plan. null: the job was canceled. */
+async function planGroup(
+  ctx: RunContext,
+  nth: number,
+  nodes: readonly Named[],
+  offline: boolean,
+): Promise<readonly MaintenanceStep[] | null> {
   const uuids = nodes.map((node) => node.uuid);
-  const plan = await ctx.ports.placement.report({
-    type: 'reboots',
-    nodes: uuids,
-    together: true,
-    at_once: null,
-    offline,
-  });
-  if ('problem' in plan) throw new OpError('OpExecError', plan.problem, 'insufficient_resources');
-  return plan.groups[0]!.steps;
+  const request = { type: 'reboots', nodes: uuids, together: true, at_once: null, offline } as const;
+  for (let turn = 0; ; turn += 1) {
+    if (!(await gate(ctx, `plan-${nth}-${turn}`))) return null;
+    const found = await ctx.learn(`plan-${nth}-${turn}`, async () => {
+      const plan = await ctx.ports.placement.report(request);
+      return 'problem' in plan ? { problem: plan.problem } : { steps: plan.groups[0]!.steps };
+    });
+    if ('steps' in found) return found.steps;
+    await brake(ctx, `plan-${nth}-${turn}`, found.problem);
+  }
 }
 
 /** Two of them would drain what the other one needs. */
