@@ -1,7 +1,7 @@
 /**
  * How things really stand between the simulated hosts, looked at from outside a few times a second: who is well, whom
  * the leader reaches, where a majority is together. Oracles of liveness judge by it. It must never ask an agent how it
- * feels, only what is being done to it; who leads and who votes is read off the replicas.
+ * feels, only what is being done to it; who leads, who votes and who is sent a snapshot is read off the replicas.
  */
 import { meta_key } from '../../src/config/keys.ts';
 import type { Member } from '../../src/node/member.ts';
@@ -66,12 +66,16 @@ export class Weather {
     // Hosts that the cluster was recovered without are in reach, and get nothing.
     const newest = Math.max(...hosts.map((host) => host.member?.file.generation ?? 0));
     const of = hosts.filter((host) => host.member?.file.generation === newest);
-    const well = slow || awaited(of) ? [] : of.filter((host) => this.#isWell(host));
+    const leader = this.#cluster.leader();
+    const loading = this.#loading(leader);
+    const well =
+      slow || awaited(of)
+        ? []
+        : of.filter((host) => this.#isWell(host) && !loading.has(host.member!.file.member));
     for (const host of hosts) {
       if (host.member === null) this.#members.delete(host);
       else this.#members.set(host, host.member);
     }
-    const leader = this.#cluster.leader();
     const reached =
       leader === null || !well.includes(leader.host)
         ? []
@@ -99,6 +103,13 @@ export class Weather {
     if (host.disk_is_slow) return false;
     const node = member.state.get('nodes', member.node_uuid);
     return node !== undefined && !node.offline;
+  }
+
+  /** To whom a run with tiny chunks (run-seed.ts) sends a snapshot: that takes as long as the state is large. */
+  #loading(leader: ReturnType<SimCluster['leader']>): ReadonlySet<number> {
+    if (leader === null || this.#cluster.options.habits.raft_limits === undefined) return new Set();
+    const progress = leader.member.replica.progress();
+    return new Set(progress.filter(({ state }) => state === 'snapshot').map(({ id }) => id));
   }
 
   #touch(a: SimHost, b: SimHost): boolean {

@@ -170,6 +170,23 @@ describe('mesh in virtual time', () => {
     assert.ok(time.now_ms - start_ms < 600, `${time.now_ms - start_ms} ms`);
   });
 
+  it('takes the next life of a host that was back before its silence was noticed', async () => {
+    const { time, network, a, b, events } = await makePair();
+    await time.run(10_000);
+    network.kill('b', { silent: true });
+    await b.close();
+    await time.run(500);
+    assert.ok(a.isUp(2), 'nothing has told it yet');
+    const next = network.createMesh({ peer_id: 'b', self_member: 2, generation: 2 });
+    next.setPeers([peerOf(1, a)]);
+    await time.run(600);
+    const ofA = () => events.filter((event) => event.startsWith('a ')).map((event) => event.slice(0, 6));
+    assert.deepEqual(ofA(), ['a fals', 'a true']);
+    assert.ok(next.isUp(1));
+    await time.run(20_000);
+    assert.deepEqual(ofA(), ['a fals', 'a true'], 'one knock, one link');
+  });
+
   it('dials where a member is now, when nothing but its address has changed', async () => {
     const time = new VirtualTime();
     const network = createMemoryNetwork(time.env, () => 0.2);

@@ -232,7 +232,7 @@ export class MeshCore implements Mesh, CarrierEvents {
     const link = this.#by_peer.get(peer_id);
     if (link === undefined) this.#visitors.add(connection);
     // A member that we are to dial has come by itself: it knocks.
-    else link.dialNow();
+    else link.knocked();
     const cancel = this.#env.after(mesh_limits.visitor_ms, () => {
       if (this.#by_peer.get(peer_id)?.session?.connection !== connection) connection.abort('it is not used');
     });

@@ -89,6 +89,18 @@ export class PeerLink {
     this.#schedule(0);
   }
 
+  /**
+   * The peer, which this side dials, has come by itself. It does so only without a link, within one dial of its start: a
+   * session that is older than that ended with the peer's former life, whose host had no time to say so.
+   */
+  knocked(): void {
+    const { env } = this.#parts;
+    const session = this.#current;
+    if (this.dials && session !== null && env.now_ms() - session.opened_ms > mesh_limits.dial_timeout_ms)
+      session.end('the peer has started anew');
+    this.dialNow();
+  }
+
   /** A raft or rpc stream that the peer opened. */
   adopt(
     connection: CarrierConnection,

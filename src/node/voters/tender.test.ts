@@ -174,6 +174,7 @@ test('a leader that is removed hands over; the next one finishes', async (t) => 
 function fakeReplica(voters: readonly MemberId[], learners: readonly MemberId[]) {
   const fake = {
     asked: [] as string[],
+    in_snapshot: new Set<MemberId>(),
     faulty: [] as { id: MemberId; reason: string }[],
     configuration: { voters, voters_outgoing: [], learners, learners_next: [], auto_leave: false },
     answer: (_changes: readonly MemberChange[]): Promise<void> => Promise.resolve(),
@@ -181,12 +182,15 @@ function fakeReplica(voters: readonly MemberId[], learners: readonly MemberId[])
       fake.asked.push(changes.map(({ type, id }) => `${type} ${id}`).join(' '));
       return fake.answer(changes);
     },
-    transferLeadership: () => Promise.resolve(),
+    transferLeadership(to: MemberId): Promise<void> {
+      fake.asked.push(`transfer ${to}`);
+      return Promise.resolve();
+    },
     progress: () =>
       [...fake.configuration.voters, ...fake.configuration.learners].map((id) => ({
         id,
         match: 10,
-        state: 'replicate' as const,
+        state: fake.in_snapshot.has(id) ? ('snapshot' as const) : ('replicate' as const),
         learner: false,
         active: true,
         faulty: false,
@@ -228,6 +232,29 @@ test('a refused change of the voters is tried less and less often, and holds up 
   assert.equal(replica.asked.at(-1), 'add-learner 4');
   tender.stop();
   assert.equal(env.timers, 0);
+});
+
+test('the lead is not handed to a voter that is being sent a snapshot, however few entries it lacks', async () => {
+  const env = createTestEnv();
+  const replica = fakeReplica([1, 2, 3], []);
+  replica.in_snapshot = new Set([2, 3]);
+  const nodes = [{ ...plainNode(1), drained: true }, plainNode(2), plainNode(3)];
+  const tender = createVoterTender({
+    env,
+    replica,
+    self: 1,
+    isUp: () => true,
+    nodes: () => nodes,
+    candidatePoolSize: () => 5,
+    leaseMs: () => lease_ms,
+    renew: () => Promise.reject(new Error('nobody is faulty')),
+  });
+  await env.advance(60_000);
+  assert.deepEqual(replica.asked, []);
+  replica.in_snapshot = new Set([2]);
+  await env.advance(60_000);
+  assert.equal(replica.asked[0], 'transfer 3');
+  tender.stop();
 });
 
 test('one change at a time: a removal and a join wait for the one that is being committed, and follow at once', async () => {

@@ -95,10 +95,11 @@ export function createVoterTender(deps: VoterTenderDeps): VoterTender {
     const sights = replica
       .progress()
       .filter(({ id }) => id !== deps.self)
-      .map(({ id, active, match }) => ({
+      .map(({ id, active, match, state }) => ({
         id,
         active: active && deps.isUp(id),
-        lag: match === 0 ? Number.POSITIVE_INFINITY : status.last_index - match,
+        // Few entries may be many bytes of snapshot: nobody is to wait for such an heir.
+        lag: match === 0 || state === 'snapshot' ? Number.POSITIVE_INFINITY : status.last_index - match,
       }));
     const faulty = new Map(status.faulty.map(({ id, reason: fault }) => [id, fault]));
     return {

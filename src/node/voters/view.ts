@@ -22,7 +22,7 @@ export interface VoterNode {
 export interface MemberProgress {
   /** It was heard within an election timeout and its connection is up. */
   readonly active: boolean;
-  /** Entries that it lacks; Infinity when it is not known to have any. */
+  /** Entries that it lacks; Infinity when it is not known to have any, or needs a snapshot. */
   readonly lag: number;
   /** Since when it has not been active; 0 while it is. */
   readonly silent_for_ms: number;
