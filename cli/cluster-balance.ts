@@ -1,7 +1,7 @@
-/** `skein cluster balance`: which moves would balance the cluster, or making them. */
+/** `skein cluster balance`: which moves would balance the cluster, or making them; and the cluster's own balancing. */
 import type { Command } from 'commander';
 import { type ExitStatus, exit_status, usageError } from './exit-status.ts';
-import { parseWhole } from './key-values.ts';
+import { parseKeyValues, parseWhole } from './key-values.ts';
 import type { Session } from './session.ts';
 import { addSubmitOptions, type SubmitOptions, submitJobs } from './submit.ts';
 
@@ -34,6 +34,22 @@ function score(name: string, text: string): number {
   const value = Number(text);
   if (text !== '' && value >= 0 && Number.isFinite(value)) return value;
   throw usageError(`--${name} "${text}"`, 'a number, 0 or above');
+}
+
+/** `skein cluster modify --balancing`. Which settings there are, and what each may be, the job says. */
+export function balancingChange(text: string): 'on' | 'off' | Record<string, number | boolean | string> {
+  if (text === 'on' || text === 'off') return text;
+  const settings = Object.entries(parseKeyValues(text, '--balancing')).map(([key, value]) => {
+    if (value === null || value === '')
+      throw usageError(`--balancing: ${key} has no value`, `--balancing ${key}=…, on or off`);
+    const words: Record<string, boolean> = { yes: true, no: false, true: true, false: false };
+    const plain = typeof value === 'string' ? (words[value] ?? value) : value;
+    const number = typeof plain === 'string' ? Number(plain) : Number.NaN;
+    return [key.replaceAll('-', '_'), Number.isFinite(number) ? number : plain] as const;
+  });
+  if (settings.length === 0)
+    throw usageError('--balancing is empty', 'on, off or --balancing moves-per-hour=4');
+  return Object.fromEntries(settings);
 }
 
 export async function balanceCommand(session: Session, options: BalanceOptions): Promise<ExitStatus> {

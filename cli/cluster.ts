@@ -2,7 +2,7 @@
 import type { Job, OpInput } from '../src/config/model.ts';
 import { ApiCallError } from '../src/node/api-client.ts';
 import type { ClusterInitParams } from '../src/node/api-types.ts';
-import { type BalanceOptions, balanceCommand, describeBalance } from './cluster-balance.ts';
+import { type BalanceOptions, balanceCommand, balancingChange, describeBalance } from './cluster-balance.ts';
 import { type CapacityOptions, capacity } from './cluster-capacity.ts';
 import { registerRecover } from './cluster-recover.ts';
 import { collect } from './collect.ts';
@@ -50,6 +50,7 @@ interface ModifyOptions extends SubmitOptions, IPolicyOptions {
   readonly sharedFileStorageDir?: string;
   readonly ha?: string;
   readonly admission?: string;
+  readonly balancing?: string;
 }
 
 /** Parameters of leases and repair: numbers, and the repair policy. */
@@ -148,6 +149,7 @@ export function clusterModifyOp(options: ModifyOptions): OpInput {
   set('shared_file_storage_dir', options.sharedFileStorageDir);
   set('ha', map(options.ha, haParams));
   set('admission', options.admission);
+  set('balancing', map(options.balancing, balancingChange));
   set('ipolicy', ipolicyOf(options));
   if (Object.keys(op).length === 1) {
     throw usageError(
@@ -267,6 +269,10 @@ export const register: Register = (program, wrap) => {
     .option('--shared-file-storage-dir <dir>', 'for sharedfile disks')
     .option('--ha <params>', 'of leases and repair')
     .option('--admission <off|warn|refuse>', 'instances after which a lost node could not be made up for')
+    .option(
+      '--balancing <on|off|params>',
+      'the cluster balances itself: moves-per-hour=6,start-gain=0.1,min-gain=0.01,allow-restart=yes,…',
+    )
     .action(
       wrap((session, options: ModifyOptions) => submitJobs(session, [[clusterModifyOp(options)]], options)),
     );

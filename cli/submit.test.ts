@@ -98,6 +98,16 @@ test('each submitting command makes the opcode that Ganeti’s would', async () 
         },
       ],
     ],
+    [
+      'cluster modify --balancing moves-per-hour=4,start-gain=0.2,allow-restart=yes',
+      [
+        {
+          OP_ID: 'OP_CLUSTER_SET_PARAMS',
+          balancing: { moves_per_hour: 4, start_gain: 0.2, allow_restart: true },
+        },
+      ],
+    ],
+    ['cluster modify --balancing off', [{ OP_ID: 'OP_CLUSTER_SET_PARAMS', balancing: 'off' }]],
     ['cluster destroy --yes-do-it', [{ OP_ID: 'OP_CLUSTER_DESTROY' }]],
   ];
   for (const [line, ops] of table) {

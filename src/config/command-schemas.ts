@@ -52,6 +52,7 @@ const schemas: { readonly [T in Command['type']]: z.ZodType<Extract<Command, { t
       ...is.cluster_extras,
       ha: maybe(z.strictObject(optional(is.ha_fields))),
       admission: maybe(is.admission),
+      balancing: maybe(z.nullable(is.balancing)),
     }),
   }),
   'cluster-destroy': z.strictObject({ type: z.literal('cluster-destroy'), ...at }),

@@ -1,7 +1,7 @@
 /**
  * What parameters are when nobody has set them: the lowest layer of inheritance. Ganeti's values, except where noted.
  */
-import type { HaParams, Params } from './model.ts';
+import type { Balancing, HaParams, Params } from './model.ts';
 
 export interface BeParams {
   /** MiB */
@@ -119,6 +119,16 @@ const fake: Params = { migration_mode: 'live' };
 export const default_hvparams: { readonly [hypervisor: string]: Params } = { kvm, fake };
 
 /** docs/ha.md: H, L, K, W (a keeper that kills by itself), G, drift. */
+/** Of a cluster that is told to balance itself, and nothing else. */
+export const default_balancing: Balancing = {
+  moves_per_hour: 6,
+  start_gain: 0.1,
+  min_gain: 0.01,
+  gain_per_gib: 0,
+  gain_per_down_s: 0,
+  allow_restart: false,
+};
+
 export const default_ha: HaParams = {
   renew_ms: 1_000,
   lease_ms: 10_000,

@@ -100,10 +100,25 @@ export interface Cluster extends Item, Tagged {
   readonly ha: HaParams;
   /** See {@link Admission}. Absent: `warn`. */
   readonly admission?: Admission;
+  /** How the cluster balances itself. Absent or null: it does not. */
+  readonly balancing?: Balancing | null;
   /** Raised by `cluster recover` only. */
   readonly generation: number;
   /** Lowest feature level of code that may take part. */
   readonly feature_level: number;
+}
+
+/** Moves that the cluster makes by itself. Gains are differences of the score (docs/placement.md). */
+export interface Balancing {
+  readonly moves_per_hour: number;
+  /** Nothing begins until all moves together would gain so much; once begun, it goes on as long as one gains `min_gain`. */
+  readonly start_gain: number;
+  readonly min_gain: number;
+  /** What a move must gain beyond that for each GiB that it copies, and for each second that its instance stands still. */
+  readonly gain_per_gib: number;
+  readonly gain_per_down_s: number;
+  /** Instances may be stopped and started elsewhere. */
+  readonly allow_restart: boolean;
 }
 
 export interface NodeGroup extends Item, Tagged {

@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { checkIPolicyParts } from './ipolicy.ts';
 import { limits } from './limits.ts';
 import type {
+  Balancing,
   Cluster,
   Disk,
   Evidence,
@@ -121,6 +122,19 @@ export const cluster_fields = {
 };
 
 export const admission = z.enum(['off', 'warn', 'refuse']);
+const gain = z.number().min(0).max(1_000);
+export const balancing: z.ZodType<Balancing> = z
+  .strictObject({
+    moves_per_hour: z.int().min(1).max(60),
+    start_gain: gain,
+    min_gain: gain,
+    gain_per_gib: gain,
+    gain_per_down_s: gain,
+    allow_restart: z.boolean(),
+  })
+  .refine((given) => given.start_gain >= given.min_gain, {
+    message: 'start_gain is less than min_gain: expected at least as much',
+  });
 export const cluster_extras = { ipolicy: z.exactOptional(clusterIPolicy) };
 
 export const cluster: z.ZodType<Cluster> = z.strictObject({
@@ -130,6 +144,7 @@ export const cluster: z.ZodType<Cluster> = z.strictObject({
   ...cluster_extras,
   ha: haParams,
   admission: z.exactOptional(admission),
+  balancing: z.exactOptional(z.nullable(balancing)),
 });
 
 export const nodeGroup: z.ZodType<NodeGroup> = z.strictObject({

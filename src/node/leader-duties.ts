@@ -11,6 +11,7 @@ import type { Evidence } from '../config/model.ts';
 import { plainData } from '../config/plain-data.ts';
 import { Refused } from '../config/refused.ts';
 import type { ReplicaApi } from '../consensus/api.ts';
+import { createBalancer } from '../ops/balancer.ts';
 import { createJobEngine } from '../ops/engine.ts';
 import { opcodes } from '../ops/opcodes/registry.ts';
 import type { PlacementEngine } from '../ops/placement-desk.ts';
@@ -112,6 +113,7 @@ export function startLeaderDuties(deps: LeaderDutiesDeps, term: number): LeaderD
   const unwatch = machine.onChanges((_index, changes) => {
     if (changes.some(({ table }) => table === 'nodes' || table === 'cluster' || table === 'groups'))
       voters.wake();
+    if (changes.some(({ table }) => table === 'cluster')) balancer.wake();
   });
 
   const general_ports = createOpsPorts({
@@ -137,6 +139,7 @@ export function startLeaderDuties(deps: LeaderDutiesDeps, term: number): LeaderD
   const propose_for_jobs = deps.crash?.wrap(ports.propose) ?? ports.propose;
   const engine = createJobEngine({ ...ports, propose: propose_for_jobs }, opcodes);
   engine.start(term);
+  const balancer = createBalancer(ports);
 
   return {
     term,
@@ -159,6 +162,7 @@ export function startLeaderDuties(deps: LeaderDutiesDeps, term: number): LeaderD
       engine.stop();
       ha.stop();
       voters.stop();
+      balancer.stop();
       unwatch();
     },
   };

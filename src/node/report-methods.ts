@@ -94,7 +94,7 @@ export function reportMethods(member: Member): ReadonlyMap<string, ApiHandler> {
 
   on('balance.plan', balance_schema, async ({ group, ...rest }) => {
     const uuid = group === undefined ? null : named(() => needGroup(state, group).uuid);
-    const plan = await report({ type: 'balance', group: uuid, ...rest });
+    const plan = await report({ type: 'balance', group: uuid, allow_restart: true, ...rest });
     return { plan, lines: balanceLines(plan) };
   });
 

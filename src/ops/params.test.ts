@@ -61,6 +61,9 @@ const bad: readonly [id: string, params: Record<string, unknown>, message: RegEx
   ['OP_CLUSTER_SET_PARAMS', {}, /nothing to change/],
   ['OP_CLUSTER_SET_PARAMS', { max_running_jobs: 0 }, /max_running_jobs is 0: expected an integer from 1/],
   ['OP_CLUSTER_SET_PARAMS', { ha: { lease: 1 } }, /unknown ha parameter "lease"/],
+  ['OP_CLUSTER_SET_PARAMS', { balancing: { moves: 1 } }, /unknown balancing parameter "moves"/],
+  ['OP_CLUSTER_SET_PARAMS', { balancing: { min_gain: -1 } }, /min_gain is -1: expected a number, 0 or above/],
+  ['OP_CLUSTER_SET_PARAMS', { balancing: 'sometimes' }, /balancing is "sometimes": expected "on", "off"/],
   ['OP_CLUSTER_SET_PARAMS', { ha: { autorepair: 'maybe' } }, /autorepair is "maybe"/],
   [
     'OP_CLUSTER_SET_PARAMS',
@@ -126,6 +129,8 @@ const unfit: readonly [op: OpInput, message: RegExp][] = [
     { OP_ID: 'OP_CLUSTER_SET_PARAMS', ha: { lease_ms: 100 } },
     /lease_ms must be at least three times renew_ms/,
   ],
+  [{ OP_ID: 'OP_CLUSTER_SET_PARAMS', balancing: { min_gain: 0.5 } }, /start_gain is less than min_gain/],
+  [{ OP_ID: 'OP_CLUSTER_SET_PARAMS', balancing: { moves_per_hour: 99 } }, /moves_per_hour/],
   [{ OP_ID: 'OP_NODE_SET_PARAMS', node_name: 'n1', offline: true }, /owns instances that should run/],
   [{ OP_ID: 'OP_NODE_SET_PARAMS', node_name: 'n1', vm_capable: false }, /owns instances/],
   [{ OP_ID: 'OP_NODE_REMOVE', node_name: 'n1' }, /owns 3 instances/],

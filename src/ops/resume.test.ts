@@ -166,11 +166,16 @@ const scenarios: readonly Scenario[] = [
       max_running_jobs: 7,
       beparams: { vcpus: 3 },
       ha: { autorepair: 'off' },
+      balancing: { moves_per_hour: 2 },
     },
     check: (w) =>
       assert.deepEqual(
-        [w.state.list('cluster')[0]!.max_running_jobs, w.state.list('cluster')[0]!.ha.autorepair],
-        [7, 'off'],
+        [
+          w.state.list('cluster')[0]!.max_running_jobs,
+          w.state.list('cluster')[0]!.ha.autorepair,
+          w.state.list('cluster')[0]!.balancing?.moves_per_hour,
+        ],
+        [7, 'off', 2],
       ),
   },
   {

@@ -18,6 +18,7 @@ const ask = (changes: Partial<BalancePlanRequest> = {}): BalancePlanRequest => (
   min_gain: 0.01,
   gain_per_gib: 0,
   gain_per_down_s: 0,
+  allow_restart: true,
   ...changes,
 });
 
@@ -35,6 +36,19 @@ const lopsided = (changes: Partial<PlacementInstance> = {}): PlacementCluster =>
 };
 
 describe('balance plan', () => {
+  it('leaves alone what runs, where restarts are not allowed', () => {
+    const mixed = lopsided();
+    const some = {
+      ...mixed,
+      instances: mixed.instances.map((each, at) =>
+        at === 0 ? { ...each, status: 'ADMIN_down' as const } : each,
+      ),
+    };
+    const [group] = balancePlan(some, ask({ allow_restart: false, min_gain: 0 })).groups;
+    assert.deepEqual([...new Set(group!.moves.map((move) => move.instance.name))], ['i0']);
+    assert.deepEqual(balancePlan(mixed, ask({ allow_restart: false })).groups[0]!.moves, []);
+  });
+
   it('moves until nothing is worth it, each move better than before', () => {
     const [group] = balancePlan(lopsided(), ask()).groups;
     assert.ok(group!.moves.length >= 2);

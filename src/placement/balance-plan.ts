@@ -21,6 +21,8 @@ export interface BalancePlanRequest {
   /** What a move must gain beyond that for each GiB that it copies, and for each second that its instance stands still. */
   readonly gain_per_gib: number;
   readonly gain_per_down_s: number;
+  /** false: only what need not be stopped for it. */
+  readonly allow_restart: boolean;
 }
 
 export interface PlannedMove {
@@ -72,9 +74,11 @@ function balanceGroup(
   const nodes = nodesOfGroup(table, at);
   const before = clusterScore(table, nodes);
   const moves: PlannedMove[] = [];
-  // What has a copy of its own elsewhere cannot be moved yet.
+  // What has a copy of its own elsewhere cannot be moved yet, and what runs not without a restart.
   const fixed = new Set(
-    cluster.instances.flatMap(({ template }, index) => (mirrorKind[template] === 'external' ? [] : [index])),
+    cluster.instances.flatMap(({ template, status }, index) =>
+      mirrorKind[template] === 'external' && (request.allow_restart || status !== 'running') ? [] : [index],
+    ),
   );
   let score = before;
   let not_worth = 0;

@@ -66,5 +66,5 @@ function pretendedBalance(state: StateView): BalancePlan {
       return { instance, from, to: to!, gain: 1, score: 0, mib: 0, down_s: 1 };
     });
   const group = state.list('groups')[0]!;
-  return { groups: [{ group, before: 1, after: 0, moves, not_worth: 0 }] };
+  return { groups: [{ group, before: 1, after: moves.length === 0 ? 1 : 0, moves, not_worth: 0 }] };
 }

@@ -61,20 +61,21 @@ export const balanceRun: Opcode<BalanceParams> = {
           min_gain,
           gain_per_gib,
           gain_per_down_s,
+          allow_restart: given.allow_restart,
         };
         const plan = await ctx.ports.placement.report(request);
         return plan.groups.flatMap((each) => each.moves).sort((a, b) => b.gain - a.gain)[0] ?? null;
       });
       if (next === 'canceled') throw new OpCanceled();
-      if (next === null) return { moves };
-      if ('trouble' in next)
-        throw new OpError('OpExecError', `ended after ${moves} moves: ${next.trouble}`, 'wrong_state');
-      const { instance, from, to, gain, down_s } = next;
-      const text = `instance ${instance.name} from ${from.name} to ${to.name}, gains ${gain.toFixed(8)}`;
-      if (down_s > 0 && !given.allow_restart) {
-        await ctx.log(`would move ${text}, but live migration is not there yet and restarts are not allowed`);
+      if (next === null) {
+        const stays = 'running instances stay where they are: live migration is not there yet';
+        if (!given.allow_restart) await ctx.log(`${stays}, and restarts are not allowed`);
         return { moves };
       }
+      if ('trouble' in next)
+        throw new OpError('OpExecError', `ended after ${moves} moves: ${next.trouble}`, 'wrong_state');
+      const { instance, from, to, gain } = next;
+      const text = `instance ${instance.name} from ${from.name} to ${to.name}, gains ${gain.toFixed(8)}`;
       await ctx.log(`moves ${text}`);
       const op = {
         OP_ID: 'OP_INSTANCE_FAILOVER',

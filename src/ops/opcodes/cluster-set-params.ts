@@ -24,6 +24,7 @@ import {
 import { newViolators, violators } from '../policy-check.ts';
 import { summary } from '../summary.ts';
 import type { Opcode } from '../types.ts';
+import { balancingChange, changedBalancing } from './balancing-change.ts';
 import { changedClusterIPolicy, ipolicyChange } from './ipolicy-change.ts';
 import { cluster_params, cluster_shared, clusterOf } from './lookup.ts';
 import { checkBeParams, checkHvParams, checkNdParams, checkNicParams, mergeParams } from './param-check.ts';
@@ -68,6 +69,7 @@ const parse = parser({
   shared_file_storage_dir: nullable(text),
   ha: nullable(params),
   admission: nullable(oneOf('off', 'warn', 'refuse')),
+  balancing: nullable(balancingChange),
   ipolicy: nullable(ipolicyChange),
   hv_state: only(null, {}),
   disk_state: only(null, {}),
@@ -156,8 +158,9 @@ export const clusterSetParams: Opcode<ClusterParams> = {
 };
 
 function changesOf(cluster: Cluster, given: ClusterParams): Changes {
-  const { hvparams, os_hvp, beparams, nicparams, ndparams, osparams, diskparams, ha, ipolicy, ...plain } =
+  const { hvparams, os_hvp, beparams, nicparams, ndparams, osparams, diskparams, ha, balancing, ...rest } =
     given;
+  const { ipolicy, ...plain } = rest;
   const changes: Record<string, unknown> = Object.fromEntries(
     Object.entries(plain).filter(([, value]) => value !== null),
   );
@@ -177,6 +180,7 @@ function changesOf(cluster: Cluster, given: ClusterParams): Changes {
     };
   }
   if (ha) changes.ha = ha;
+  if (balancing) changes.balancing = changedBalancing(cluster.balancing ?? null, balancing);
   if (ipolicy) changes.ipolicy = changedClusterIPolicy(cluster.ipolicy ?? {}, ipolicy);
   checkNetmask({ ...cluster, ...changes });
   return changes as Changes;
