@@ -184,6 +184,7 @@ describe('the desk', () => {
     type: 'relocate',
     instance: 'i-none',
     may_stay: false,
+    to: null,
   } as const;
 
   it('says what the matter is where there is no answer', async () => {

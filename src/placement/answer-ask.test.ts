@@ -181,10 +181,26 @@ describe('N+1', () => {
 });
 
 describe('another node for an instance', () => {
-  const relocate = (name: string, may_stay = false) => ({
+  const relocate = (name: string, may_stay = false, to: string | null = null) => ({
     type: 'relocate' as const,
     instance: name,
     may_stay,
+    to,
+  });
+
+  it('is the one that somebody wants, in another group, too, or none, with what is against it', () => {
+    const nodes = [free('c', 9_000, { group: 1 }), free('b', 9_000), free('d', 100), free('a', 9_000)];
+    const given = cluster(nodes, [on('x', 3)], { groups: [group('one'), group('two')] });
+    const of = viewOf(given);
+    const to = (name: string) => given.nodes.find((each) => each.name === name)!.uuid;
+    assert.equal(answerAsk(of, relocate('x', false, to('b'))).nodes?.[0]?.name, 'b');
+    assert.equal(answerAsk(of, relocate('x', false, to('c'))).nodes?.[0]?.name, 'c');
+    const { nodes: none, refused } = answerAsk(of, relocate('x', false, to('d')));
+    assert.equal(none, null);
+    assert.match(
+      explainRefusals(refused),
+      /^d: needs 1024 MiB of memory, has 100 MiB free \(924 MiB short\)$/,
+    );
   });
 
   it('is in its group, not its own, and its own where it may stay', () => {
@@ -281,7 +297,7 @@ describe('rules by tags', () => {
   it('are kept where an instance has to go elsewhere; what contradicts itself holds up nothing', () => {
     const nodes = [node('a'), node('b'), node('c')];
     const of = cluster(nodes, [on('x', 0, apart), on('y', 1, apart)]);
-    const relocate = { type: 'relocate', instance: 'x', may_stay: false } as const;
+    const relocate = { type: 'relocate', instance: 'x', may_stay: false, to: null } as const;
     assert.equal(answerAsk(viewOf(of), relocate).nodes?.[0]?.name, 'c');
     const wrong = { tags: [...apart.tags, 'skein:affinity:must:db'] };
     const mad = cluster(nodes, [on('x', 0, wrong), on('y', 1, wrong)]);

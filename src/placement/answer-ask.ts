@@ -83,7 +83,9 @@ function answerRelocate(given: PlacementView, ask: RelocateAsk): PlacementAnswer
   moveOut(placing.residents, source, instance);
   removePrimary(table, source, wanted.demand, commonLocations(table, source, -1));
   lift(table, index);
+  const to = cluster.nodes.findIndex(({ uuid }) => uuid === ask.to);
   const refusalOf = (node: number): Refusal | null => {
+    if (ask.to !== null && node !== to) return { code: 'excluded', text: 'is not the one that is wanted' };
     if (node === source) return ask.may_stay ? null : { code: 'excluded', text: 'owns it already' };
     if (wanted.demand.local) {
       const { template } = instance;
@@ -98,17 +100,20 @@ function answerRelocate(given: PlacementView, ask: RelocateAsk): PlacementAnswer
       text: `does not take instances of ${cluster.nodes[source]!.name}, by their migration tags`,
     };
   };
-  return search({
+  const answer = search({
     view,
     placing,
     wanted,
     node_count: 1,
-    group: cluster.groups[cluster.nodes[source]!.group]!.uuid,
+    group: cluster.groups[cluster.nodes[to === -1 ? source : to]!.group]!.uuid,
     refusalOf,
     // It is in the cluster already.
     admission: 'warn',
     may_force: true,
   });
+  return ask.to === null
+    ? answer
+    : { ...answer, refused: answer.refused.filter(({ node }) => node === ask.to) };
 }
 
 interface Found {

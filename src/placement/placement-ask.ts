@@ -62,13 +62,15 @@ export interface AllocateAsk {
   readonly check_policy: boolean;
 }
 
-/** Another place for an instance whose disks other nodes reach, in its group. */
+/** Another place for an instance whose disks other nodes reach: in its group, or where somebody wants it. */
 export interface RelocateAsk {
   readonly type: 'relocate';
   /** uuid. */
   readonly instance: string;
   /** Its own node will do too. */
   readonly may_stay: boolean;
+  /** uuid of the only node that will do, in whatever group; null: any of its group. */
+  readonly to: string | null;
 }
 
 /** Whether an instance may be on a node that somebody named, or may become what it is to be where it is. */

@@ -27,6 +27,7 @@ import {
   instanceFacts,
   instanceLocks,
   needInstance,
+  needNode,
   nodeLock,
   refOf,
 } from './lookup.ts';
@@ -115,16 +116,17 @@ async function makePlan(ctx: RunContext, given: FailoverParams): Promise<Plan> {
   const facts = instanceFacts(state, given.instance);
   const rebooted = facts.node_boot !== facts.owner.boot;
   const instance = needInstance(state, facts.uuid);
-  const { node: target, warning } = await pickTarget(ctx, instance, given.target, rebooted);
-  const moves = target.uuid !== facts.owner.node;
   const disks = facts.disks.map((disk) => ({ dev_type: disk.template }));
-  if (moves && !isReachableEverywhere(facts, disks)) {
+  const named = given.target === null ? null : needNode(state, given.target).uuid;
+  const stays = rebooted && (named === null || named === facts.owner.node);
+  if (named !== facts.owner.node && !stays && !isReachableEverywhere(facts, disks)) {
     throw new OpError(
       'OpPrereqError',
       `instance ${facts.name} has disk template ${facts.disk_template}: expected sharedfile or diskless, whose data other nodes reach`,
       'wrong_state',
     );
   }
+  const { node: target, warning } = await pickTarget(ctx, instance, given.target, rebooted);
   const source = rebooted ? 'rebooted' : ctx.ports.evidence(facts.owner.node) === null ? 'ask' : 'lost';
   return {
     facts,

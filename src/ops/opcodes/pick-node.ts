@@ -151,20 +151,23 @@ export async function pickTarget(
   wanted: string | null,
   may_stay: boolean,
 ): Promise<Picked> {
-  if (wanted !== null) {
-    const node = needNode(ctx.state, wanted);
-    if (node.uuid !== instance.owner.node) return { node: needUsableNode(node), warning: '' };
-    if (may_stay) return { node, warning: '' };
+  const named = wanted === null ? null : needNode(ctx.state, wanted);
+  if (named?.uuid === instance.owner.node) {
+    if (may_stay) return { node: named, warning: '' };
     throw new OpError(
       'OpPrereqError',
-      `instance ${instance.name} is on node ${node.name} already`,
+      `instance ${instance.name} is on node ${named.name} already`,
       'wrong_state',
     );
   }
+  if (named !== null) needUsableNode(named);
   const answer = await ctx.ports.placement.choose(
-    { type: 'relocate', instance: instance.uuid, may_stay },
+    { type: 'relocate', instance: instance.uuid, may_stay, to: named?.uuid ?? null },
     (node) => ({ kind: 'move', job: ctx.job, op: ctx.op, node, instance: instance.uuid }),
   );
+  // Nothing is known of it yet, to a leader that has just begun: the node itself has the last word.
+  if (named !== null && answer.nodes === null && answer.refused.every(({ code }) => code === 'no-live-data'))
+    return { node: named, warning: '' };
   const { node } = picked(ctx, { ...answer, unsafe: null });
   return { node, warning: answer.forced ? `node ${node.name} takes it beyond its soft limits` : '' };
 }
