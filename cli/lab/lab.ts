@@ -12,7 +12,7 @@ import { packageRoot, startHost, waitForAgent } from './host.ts';
 import { canonicalDir, labHash, most_nodes, type NodeLayout, namespaceName, nodeLayout } from './layout.ts';
 import { ensureNetwork, labNamespaces, setCut } from './network.ts';
 import { isAlive } from './proc.ts';
-import { writeRebootProgram } from './reboot-program.ts';
+import { writeOobProgram, writeRebootProgram } from './reboot-program.ts';
 import {
   type LabRecord,
   loadRecord,
@@ -204,6 +204,7 @@ async function startHosts(record: LabRecord, daemon: readonly string[], log: Lab
   });
   if (down.length > 0) log(`starting ${down.map((node) => node.name).join(', ')}`);
   const started = [];
+  if (down.length > 0) writeOobProgram(record.dir, record.namespaces);
   for (const node of down) {
     const state = loadState(node);
     if (!existsSync(node.boot_id_file) || state.machine_boot_id !== boot_id) newBootId(node);

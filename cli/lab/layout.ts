@@ -82,6 +82,11 @@ export function rebootProgram(node: Pick<NodeLayout, 'dir'>): string {
   return join(node.dir, 'reboot-node');
 }
 
+/** Ganeti's out-of-band program, for every host of the lab. */
+export function oobProgram(dir: string): string {
+  return join(dir, 'oob');
+}
+
 /** What every process of a host has in its environment. */
 export function hostVariable(node: NodeLayout): string {
   return `SKEIN_BOOT_ID_FILE=${node.boot_id_file}`;

@@ -107,6 +107,7 @@ export class SimCluster {
     const host = new SimHost(this.#world, this.hosts.length + 1, rate, {
       applied: (on, member) => this.#applied(on, member),
       reboot: (name) => this.#reboot(name),
+      hasPower: (name) => this.hosts.some((one) => one.name === name && one.power),
     });
     this.hosts.push(host);
     return host;

@@ -39,6 +39,7 @@ export const mark_names = [
   'guest superseded',
   'failover by horizon',
   'failover by boot',
+  'failover by power',
   'failover by stop',
   'repair',
   'new leader',

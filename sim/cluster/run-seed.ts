@@ -72,6 +72,7 @@ function drawHabits(knobs: Knobs, seed: number): HostHabits {
     master_ip_hangs: rare(),
     os_fails: rare(),
     start_fails: rare(),
+    oob_fails: new Knobs(seed ^ 0x00bf).range(0, 0.5),
     ...drawRaftLimits(new Knobs(seed ^ 0xc0de)),
   };
 }
@@ -196,6 +197,7 @@ async function converge(cluster: SimCluster, acts: Acts, trace: Trace): Promise<
   for (const instance of cluster.leader()?.member.state.list('instances') ?? []) {
     for (const { evidence } of instance.owner_log) {
       if (evidence?.kind === 'horizon') cluster.marks.hit('failover by horizon');
+      else if (evidence?.kind === 'power') cluster.marks.hit('failover by power');
       else if (evidence?.kind === 'boot') cluster.marks.hit('failover by boot');
       else if (evidence?.kind === 'stopped') cluster.marks.hit('failover by stop');
     }

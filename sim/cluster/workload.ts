@@ -26,6 +26,8 @@ export interface WorkKnobs {
   readonly memory_mib: readonly number[];
   /** How often somebody acts when a host is lost, before repair does. */
   readonly rescues: number;
+  /** Hosts have out-of-band programs. */
+  readonly out_of_band: boolean;
   /** Clients of the registers, and the mean time between two operations of one, in ms. */
   readonly register_clients: number;
   readonly register_every_ms: number;
@@ -35,6 +37,7 @@ export interface WorkKnobs {
 const large_mib = [256, 8_192, 24_576, 40_960];
 const later_salt = 0x20b5;
 const register_salt = 0x4e61;
+const out_of_band_salt = 0x00b0;
 
 export function drawWork(knobs: Knobs, nodes: number, protection_changes: boolean, seed: number): WorkKnobs {
   // Drawn apart, so that a seed keeps what it drew before these were thought of.
@@ -50,6 +53,7 @@ export function drawWork(knobs: Knobs, nodes: number, protection_changes: boolea
     asks_twice: knobs.range(0, 0.2),
     rescues: knobs.range(0, 0.8),
     register_clients: registers.integer(2, 4),
+    out_of_band: new Knobs(seed ^ out_of_band_salt).chance(0.35),
     register_every_ms: Math.ceil(registers.range(300, 2_500)),
   };
 }
@@ -158,6 +162,14 @@ export class Workload {
     this.#on = true;
     const { register_clients: clients, register_every_ms: every_ms } = this.#settings;
     this.#acts.perform({ do: 'registers', clients, every_ms });
+    // Not by #submit, which draws.
+    const ndparams = { oob_program: '/oob' };
+    if (this.#settings.out_of_band)
+      this.#acts.perform({
+        do: 'submit',
+        request: 'out-of-band',
+        ops: [{ OP_ID: 'OP_CLUSTER_SET_PARAMS', ndparams }],
+      });
     const first = Array.from({ length: this.#settings.instances }, (_, nth) => this.#create(`i${nth + 1}`));
     for (const op of this.#first ?? first) this.#submit([op]);
     const next = () =>

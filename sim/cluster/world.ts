@@ -54,6 +54,8 @@ export interface HostHabits {
   readonly os_fails: number;
   /** Chance that a start of a guest fails. */
   readonly start_fails: number;
+  /** Chance that an out-of-band program gives no answer, at once or after a while; absent: none. */
+  readonly oob_fails?: number;
 }
 
 export interface World {

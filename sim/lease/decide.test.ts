@@ -117,6 +117,25 @@ test('horizon: not a millisecond before T, then lost and failed over', () => {
   assert.equal(evidenceFor(world(s, {}, { n0: T }), 'n0')?.kind, 'horizon');
 });
 
+test('power: no need to wait for T, guarded or not, in a storm or not; not of a node that is heard, nor for a later boot', () => {
+  const s = state({ web: { node: 'n0' } });
+  const suspect = { n0: 0.4 * model_ha.lease_ms };
+  const off = (boot: number) => ({ no_power: new Map([['n0', { boot, text: 'n0 has no power' }]]) });
+  assert.deepEqual(short(world(s, {}, suspect)), []);
+  const w = world(s, off(1), suspect);
+  assert.deepEqual(short(w), ['n0 lost', 'failover web to any']);
+  assert.equal(evidenceFor(w, 'n0')?.kind, 'power');
+  const unguarded = w.instances.map((each) => ({ ...each, guarded: false }));
+  assert.deepEqual(short({ ...w, instances: unguarded }), ['n0 lost', 'failover web to any']);
+  const storm = { ...no_memory, storm: { on: true, below_since_ms: null } };
+  assert.deepEqual(short({ ...w, memory: storm }), ['hold', 'n0 lost', 'failover web to any']);
+  assert.deepEqual(short(world(s, off(1))), [], 'heard');
+  const rebooted = { ...state({ web: { node: 'n0', boot: 2 } }), boots: new Map([...s.boots, ['n0', 2]]) };
+  assert.deepEqual(short(world(rebooted, off(1), suspect)), [], 'of the boot before');
+  const unseen = new Map([['n0', false]]);
+  assert.deepEqual(short({ ...w, unseen }), ['n0 lost', 'failover web to any'], 'after a recovery, too');
+});
+
 test('a new leader waits T from its own election, heard or not', () => {
   const s = state({ web: { node: 'n0' } });
   const others = new Map(['n1', 'n2', 'n3', 'n4'].map((n) => heard(n)));

@@ -27,6 +27,28 @@ export const agent_mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: 'power-proof-outlives-its-boot',
+    danger: 'A host that was switched on again and is only cut off is taken for switched off still.',
+    simulator: 'scenarios',
+    edits: [
+      {
+        file: 'src/node/ha/power-watch.ts',
+        find: 'asked = next;',
+        replace: 'asked = new Map([...asked, ...next]);',
+      },
+      {
+        file: 'src/node/ha/power-watch.ts',
+        find: 'known?.node.boot === node.boot && known.node.program === node.program',
+        replace: 'known !== undefined',
+      },
+      {
+        file: 'src/node/ha/evidence.ts',
+        find: 'proof.boot >= (boot ?? node.boot) && ',
+        replace: '',
+      },
+    ],
+  },
+  {
     name: 'horizon-too-short',
     danger:
       'A guest is started elsewhere while its node’s lease and its keeper’s deadline are still running.',

@@ -234,6 +234,8 @@ export interface PowerDriver {
   reboot(node: string): Promise<void>;
   /** Runs Ganeti's out-of-band program (`PROGRAM power-cycle NODE`) for another host. */
   powerCycle(program: string, node: string): Promise<void>;
+  /** Runs `PROGRAM power-status NODE`. Rejects, within 10 s, unless it answers whether that host has power. */
+  isPowered(program: string, node: string): Promise<boolean>;
 }
 
 export interface MasterIpDriver {

@@ -92,6 +92,7 @@ test('a higher boot is logged once; one that is refused does not keep the others
   ];
   let refuse = true;
   const loop = createHaLoop({
+    isPowered: () => Promise.reject(new Error('nobody is to ask')),
     env,
     machine: { state },
     granter: {
@@ -186,6 +187,7 @@ function createRepairs(state = createState()) {
     kill_ms: 1_000,
   });
   const loop = createHaLoop({
+    isPowered: () => Promise.reject(new Error('nobody is to ask')),
     env,
     machine: { state },
     granter: {

@@ -8,9 +8,19 @@ import { unseenNodes } from '../config/apply-recover.ts';
 import type { Command } from '../config/commands.ts';
 import { jobKey, meta_key } from '../config/keys.ts';
 import type { Cluster, Evidence } from '../config/model.ts';
+import { fillNdParams } from '../config/params.ts';
 import { type Attempts, type AttemptsView, failuresOf, retryDelayMs, tendAttempts } from './ha/attempts.ts';
-import { decide, evidenceFor, type HaMemory, type HaWorld, no_memory, observe } from './ha/decide.ts';
+import {
+  decide,
+  evidenceFor,
+  type HaMemory,
+  type HaWorld,
+  isSuspect,
+  no_memory,
+  observe,
+} from './ha/decide.ts';
 import { createJobWatch } from './ha/job-watch.ts';
+import { createPowerWatch, type SilentNode } from './ha/power-watch.ts';
 import type { HaAction } from './ha-types.ts';
 import type { LeaseGranter } from './lease/lease-granter.ts';
 import type { Machine } from './machine.ts';
@@ -32,6 +42,8 @@ export interface HaLoopDeps {
   /** When this leader's own-term entry was applied. */
   readonly since_ms: number;
   propose(command: Command): Promise<{ index: number; value: unknown }>;
+  /** Of another host, by an out-of-band program. Ends in bounded time. */
+  isPowered(program: string, node: string): Promise<boolean>;
 }
 
 const tick_ms = 250;
@@ -47,6 +59,7 @@ export function createHaLoop(deps: HaLoopDeps): HaLoop {
   /** Repair jobs submitted by this leader, by instance: their request ids never come twice. */
   const submitted = new Map<string, number>();
   const jobs = createJobWatch(state);
+  const power = createPowerWatch({ now_ms: env.now_ms, log: env.log, isPowered: deps.isPowered });
 
   function view(cluster: Cluster): AttemptsView & Omit<HaWorld, 'failures'> {
     const now_ms = env.now_ms();
@@ -62,11 +75,22 @@ export function createHaLoop(deps: HaLoopDeps): HaLoop {
       disks: state.list('disks'),
       heard: granter.heard(),
       unseen: unseen(),
+      no_power: power.proofs(),
       live: granter.live(),
       busy: jobs.busy(),
       job_ended_at_ms: jobs.look(now_ms),
       job: (id) => state.get('jobs', jobKey(id)),
     };
+  }
+
+  function silentNodes(cluster: Cluster): readonly SilentNode[] {
+    const seen = { ...view(cluster), failures: new Map() };
+    return state.list('nodes').flatMap((node) => {
+      if (!isSuspect(seen, node.uuid)) return [];
+      const group = state.get('groups', node.group);
+      const program = group === undefined ? '' : String(fillNdParams(cluster, group, node).oob_program ?? '');
+      return [{ uuid: node.uuid, name: node.name, boot: node.boot, program }];
+    });
   }
 
   async function submit(
@@ -198,6 +222,7 @@ export function createHaLoop(deps: HaLoopDeps): HaLoop {
     await boots();
     const cluster = state.get('cluster', 'cluster');
     if (!cluster) return;
+    power.look(silentNodes(cluster));
     const looked = view(cluster);
     tend(looked);
     const seen: HaWorld = { ...looked, failures: failuresOf(attempts) };
@@ -237,6 +262,7 @@ export function createHaLoop(deps: HaLoopDeps): HaLoop {
         nodes: state.list('nodes'),
         heard: granter.heard(),
         unseen: unseen(),
+        no_power: power.proofs(),
       };
       return evidenceFor(seen, node_uuid);
     },

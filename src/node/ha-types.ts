@@ -4,6 +4,7 @@
  */
 import type { HaParams, Instance, Node } from '../config/model.ts';
 import type { LiveNode } from '../ops/types.ts';
+import type { PowerProof } from './ha/power-watch.ts';
 
 /** Node to leader, every `renew_ms`. */
 export interface LeaseRenewal {
@@ -66,6 +67,8 @@ export interface HaView {
   readonly heard: ReadonlyMap<string, HeardNode>;
   /** uuids of nodes not seen since the cluster was recovered, and whether an operator says that they are off; absent: none. */
   readonly unseen?: ReadonlyMap<string, boolean>;
+  /** Silent nodes that have no power, by what their out-of-band programs say; absent: none. */
+  readonly no_power?: ReadonlyMap<string, PowerProof>;
   readonly live: ReadonlyMap<string, LiveNode>;
   /** Instances with a repair job or any other job that holds their lock. */
   readonly busy: ReadonlySet<string>;

@@ -56,6 +56,8 @@ export interface LeaderDutiesDeps {
   readonly mesh_since_ms: number;
   /** A member was taken out of the Raft group: tell it while it may still hear. */
   memberRemoved(member: number): Promise<void>;
+  /** Of another host, by an out-of-band program. */
+  isPowered(program: string, node: string): Promise<boolean>;
   /** Tests only; null in a real agent. */
   readonly crash: CrashPoint | null;
 }
@@ -95,7 +97,15 @@ export function startLeaderDuties(deps: LeaderDutiesDeps, term: number): LeaderD
     checkShape(command);
     return proposeCommand(replica, command);
   };
-  const ha: HaLoop = createHaLoop({ env, machine, granter, term, since_ms, propose });
+  const ha: HaLoop = createHaLoop({
+    env,
+    machine,
+    granter,
+    term,
+    since_ms,
+    propose,
+    isPowered: deps.isPowered,
+  });
   const voters = createVoterTender({
     env,
     replica,

@@ -326,6 +326,7 @@ export async function startMember(deps: MemberDeps): Promise<Member> {
           placement,
           mesh_since_ms,
           memberRemoved: (member) => tellRemoved({ env, mesh }, member),
+          isPowered: (program, node) => drivers.power.isPowered(program, node),
           crash: deps.crash,
         },
         status.term,

@@ -53,6 +53,7 @@ test('a node that renews its lease is recorded as seen, once, and from then on i
   const heard = new Map([['node-1', heardAt('node-1', env.now_ms())]]);
   const proposed: string[] = [];
   const loop = createHaLoop({
+    isPowered: () => Promise.reject(new Error('nobody is to ask')),
     env,
     machine: { state },
     granter: { bar: () => () => undefined, heard: () => heard, live: () => new Map() },

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { labCut, labHeal, labPowerOff, labPowerOn } from '../../cli/lab/faults.ts';
+import { oobProgram } from '../../cli/lab/layout.ts';
 import { scaled_ha } from '../../src/config/defaults.ts';
 import { horizonMs } from '../../src/config/horizon.ts';
 import {
@@ -194,6 +195,37 @@ describe('node loss', { timeout: 480_000 }, () => {
     assertNeverTwice(watch, pid);
     const counts = await countOnConsole(lab, steady, 'web1');
     assert.ok((counts[0] ?? 0) > (counted.at(-1) ?? 0), `${counts[0]} follows ${counted.at(-1)}`);
+    await sameState(lab);
+  });
+
+  test('its host loses power, and its out-of-band program says so: started elsewhere without waiting for T', async (t) => {
+    await allWell(lab, steady);
+    const leader = await leaderOf(lab);
+    const oob = oobProgram(lab.record.dir);
+    await cliOk(lab, leader, ['cluster', 'modify', '--node-parameters', `oob_program=${oob}`]);
+    const { pid, node } = await runsOnce(lab, leader, 'web1');
+    const target = node === leader ? othersThan(lab, leader)[0]! : node;
+    if (node === leader)
+      await cliOk(lab, leader, ['instance', 'failover', '-f', '-n', target, 'web1'], { timeout_ms: 120_000 });
+    const before_off = await runsOnce(lab, leader, 'web1');
+    t.diagnostic(`web1 was process ${pid} on ${node}, is ${before_off.pid} on ${before_off.node}`);
+    const watch = new GuestWatch(lab, 'web1');
+    t.after(async () => watch.stop());
+    const off_ms = Date.now();
+    await labPowerOff(lab, target);
+    t.after(() => labPowerOn(lab, target));
+    const died_ms = Date.now();
+    const moved = await waitUntil(() => watch.runs.find((run) => run.node !== target), 'a copy elsewhere');
+    t.diagnostic(
+      `power gone after ${died_ms - off_ms} ms, new process after ${moved.first_ms - off_ms} ms (T ${horizon_ms})`,
+    );
+    assertNeverTwice(watch, before_off.pid);
+    const change = await lastChange(lab, leader, 'web1');
+    assert.deepEqual([change.evidence.kind, change.from], ['power', target]);
+    assert.match(await cliOk(lab, leader, ['instance', 'why', 'web1']), /says that n\d has no power/);
+    await runsOnce(lab, leader, 'web1');
+    await labPowerOn(lab, target);
+    await allWell(lab, leader);
     await sameState(lab);
   });
 });

@@ -24,6 +24,7 @@ export interface DriversDeps {
   readonly master_ip: SimMasterIp;
   /** Has the host go down, and come up again, a moment later. */
   reboot(name: string): void;
+  hasPower(name: string): boolean;
 }
 
 export function createSimDrivers(deps: DriversDeps): HostDrivers {
@@ -44,6 +45,15 @@ export function createSimDrivers(deps: DriversDeps): HostDrivers {
     power: {
       reboot: (name) => proc.answer(50, () => deps.reboot(name)),
       powerCycle: (_program, name) => proc.answer(50, () => deps.reboot(name)),
+      async isPowered(_program, name) {
+        if (knobs.chance(world.habits.oob_fails ?? 0)) {
+          await proc.answer(knobs.pick([20, 10_000]), () => undefined);
+          throw new DriverError('failed', 'the management board does not answer');
+        }
+        const powered = await proc.answer(knobs.range(10, 800), () => deps.hasPower(name));
+        // What it said may be old when it arrives.
+        return proc.answer(knobs.range(1, 1_500), () => powered);
+      },
     },
     keeper,
     follow(_state: StateView, mayStart) {

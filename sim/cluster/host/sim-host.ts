@@ -32,6 +32,8 @@ export interface HostTold {
   applied(host: SimHost, member: Member): void;
   /** Its agent had its reboot program run, or somebody's out-of-band program for another host. */
   reboot(name: string): void;
+  /** Whether a host has power, as its management board sees it. */
+  hasPower(name: string): boolean;
 }
 
 export class SimHost {
@@ -311,6 +313,7 @@ export class SimHost {
           own_files: this.files,
           master_ip: new SimMasterIp(this.#world, kernel, this.#knobs),
           reboot: (name) => this.#told.reboot(name),
+          hasPower: (name) => this.#told.hasPower(name),
         }),
       onApplied: (member) => this.#told.applied(this, member),
       exit: (code) => {

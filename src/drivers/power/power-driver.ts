@@ -23,6 +23,26 @@ async function need(program: string, hint: string): Promise<string> {
   return found;
 }
 
+/** Somebody waits to know whether guests may be started elsewhere. */
+const most_status_ms = 10_000;
+
+/** Ganeti's form: `{"powered": true}`. @throws DriverError for anything else: it is no answer */
+function parseStatus(program: string, text: string): boolean {
+  const expected = 'expected {"powered": true} or {"powered": false}';
+  let status: unknown;
+  try {
+    status = JSON.parse(text);
+  } catch {
+    status = null;
+  }
+  const powered = (status as { readonly powered?: unknown } | null)?.powered;
+  if (typeof powered === 'boolean') return powered;
+  throw new DriverError(
+    'failed',
+    `${program} power-status said ${JSON.stringify(text.slice(0, 200))}: ${expected}`,
+  );
+}
+
 /** Creates the power driver of this host. */
 export function createPowerDriver({ reboot_program, timeout_ms }: PowerDriverOptions): PowerDriver {
   return {
@@ -37,6 +57,14 @@ export function createPowerDriver({ reboot_program, timeout_ms }: PowerDriverOpt
     async powerCycle(program, node) {
       const found = await need(program, 'install it on every node, or correct oob_program of the node');
       await runCommand([found, 'power-cycle', node], { timeout_ms });
+    },
+
+    async isPowered(program, node) {
+      const found = await need(program, 'install it on every node, or correct oob_program of the node');
+      const { stdout } = await runCommand([found, 'power-status', node], {
+        timeout_ms: Math.min(timeout_ms, most_status_ms),
+      });
+      return parseStatus(program, stdout);
     },
   };
 }

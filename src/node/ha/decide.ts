@@ -63,7 +63,10 @@ function nodeHealth(
     case 'member':
     case 'returning': {
       const evidence = evidenceFor(world, node.uuid);
-      if (evidence !== null) return storm ? null : become('lost', `${evidence.kind}: ${evidence.text}`);
+      if (evidence !== null)
+        return storm && evidence.kind !== 'power'
+          ? null
+          : become('lost', `${evidence.kind}: ${evidence.text}`);
       if (node.health === 'member') return null;
       return isCalm(world, node, calm_since_ms)
         ? become('member', `heard without a gap for ${calmMs(world.ha)} ms`)

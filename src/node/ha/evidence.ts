@@ -7,19 +7,26 @@ import type { Evidence, HaParams, Node } from '../../config/model.ts';
 import type { HaView, HeardNode } from '../ha-types.ts';
 import { suspect_at } from '../lease/node-lease.ts';
 
-type EvidenceView = Pick<HaView, 'now_ms' | 'leader_since_ms' | 'ha' | 'nodes' | 'heard' | 'unseen'>;
+type EvidenceView = Pick<
+  HaView,
+  'now_ms' | 'leader_since_ms' | 'ha' | 'nodes' | 'heard' | 'unseen' | 'no_power'
+>;
 
 /**
  * Evidence that what ran on `node` under `boot` (default: the boot in the log) runs no more, or null.
  * `boot`: it renewed with a higher boot number. `horizon`: T has passed since the last renewal that may have been
  * granted, or since this leader's election if it heard none (rules 6 and 7). Neither counts for a node not seen since the
  * cluster was recovered (docs/recover.md): the lost voters may have given it leases, boots and instances that no log here
- * tells of. `word`: an operator says that such a node is off.
+ * tells of. `word`: an operator says that such a node is off. `power`: its out-of-band program says that it has none,
+ * asked while it was silent; that counts for any node, since all that a host ran is over without power.
  */
 export function evidenceFor(view: EvidenceView, node_uuid: string, boot?: number): Evidence | null {
   const node = view.nodes.find((candidate) => candidate.uuid === node_uuid);
   if (node === undefined) return null;
   const heard = view.heard.get(node_uuid);
+  const proof = view.no_power?.get(node_uuid);
+  if (proof !== undefined && proof.boot >= (boot ?? node.boot) && isSuspect(view, node_uuid))
+    return { kind: 'power', text: proof.text };
   const word = view.unseen?.get(node_uuid);
   if (word !== undefined) {
     // Whoever is heard is not off, whatever was said; that it was seen is about to be recorded.
