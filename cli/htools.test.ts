@@ -1,5 +1,6 @@
 /** The htools as commands of `skein`, and what `-L` asks of an agent over its socket. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { smallCluster } from '../src/placement/test-small-cluster.ts';
@@ -156,4 +157,23 @@ test('-X: what the agent or a job says no with is shown, and is status 1', async
   });
   const refused = await run('htools', 'hbal', '-L', '-X', '--allow-restart');
   assert.deepEqual([refused.status, refused.err], [1, 'Error: hbal: nobody leads; try: skein status\n']);
+});
+
+test('-X: SIGTERM ends the process at once, whatever it waits for', {
+  timeout: 60_000,
+}, async () => {
+  const program = join(import.meta.dirname, 'htools', 'main.ts');
+  const args = [program, 'hbal', `-L${agent.socket}`, '-X', '--allow-restart'];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let out = '';
+  child.stdout.on('data', (bytes: Buffer) => {
+    out += bytes.toString('utf8');
+  });
+  agent.handle('job.watch', () => {
+    child.kill('SIGTERM');
+    return no_answer;
+  });
+  const status = await new Promise((resolve) => child.on('close', (code, signal) => resolve(code ?? signal)));
+  assert.equal(status, 2);
+  assert.match(out, /Got job IDs 7\nDouble cancel request, exiting now\.\.\.\nJobs that go on: 7\n$/);
 });

@@ -115,5 +115,8 @@ describe('maintenance', { timeout: 600_000 }, () => {
     }
     assert.ok(now.every(([, runs]) => runs));
     assert.match(await cliOk(lab, 'n3', hbal), /No solution found|already well balanced/);
+    // Who leads is the master to the htools: hroller has it last.
+    const groups = await cliOk(lab, 'n3', ['htools', 'hroller', '-L', '--no-headers']);
+    assert.equal(groups.trim().split(/[\n,]/).at(-1), await leaderOf(lab), groups);
   });
 });
