@@ -77,6 +77,11 @@ export const groups: readonly Group[] = [
     load: async () => (await import('./sim.ts')).register,
   },
   {
+    name: 'htools',
+    summary: 'hbal, hail, hspace, hroller, hcheck, hinfo: Ganeti’s placement tools',
+    load: async () => (await import('./htools.ts')).register,
+  },
+  {
     name: 'completion',
     summary: 'shell completion: bash, zsh or fish',
     load: async () => (await import('./completion.ts')).register,

@@ -98,14 +98,15 @@ export async function watchJob(session: Session, id: number, show_log = true): P
     detached.resolve({ type: 'detached' });
   });
   try {
-    return await Promise.race([follow(session, id, view, state), detached.promise]);
+    return await Promise.race([followJob(session, id, view, state), detached.promise]);
   } finally {
     view.end();
     undo();
   }
 }
 
-async function follow(
+/** Follows a job to its end, or until somebody sets `state.detached`, over new connections when one breaks (bounded). */
+export async function followJob(
   session: Session,
   id: number,
   view: JobView,

@@ -21,6 +21,7 @@ export class Session {
   readonly terminal: Terminal;
   readonly globals: GlobalOptions;
   private client: Promise<ApiClient> | null = null;
+  private ended = false;
 
   constructor(terminal: Terminal, globals: GlobalOptions) {
     this.terminal = terminal;
@@ -61,7 +62,7 @@ export class Session {
         return await this.call(method, params, options);
       } catch (error) {
         const pause_ms = retry_pauses_ms[attempt];
-        if (!mayRetry(error, attempt) || pause_ms === undefined) throw error;
+        if (this.ended || !mayRetry(error, attempt) || pause_ms === undefined) throw error;
         this.terminal.err(`skein: ${(error as Error).message}; asking again in ${pause_ms / 1000} s\n`);
         await this.disconnect();
         await new Promise((resolve) => setTimeout(resolve, pause_ms));
@@ -121,6 +122,12 @@ export class Session {
       // A connection that was never made needs no closing; whoever asked for it was told.
       if (!(error instanceof ApiCallError)) throw error;
     }
+  }
+
+  /** Ends it for good: what waits for an answer fails, and is not asked again. */
+  async end(): Promise<void> {
+    this.ended = true;
+    await this.disconnect();
   }
 }
 

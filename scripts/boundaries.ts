@@ -30,7 +30,10 @@ const import_table: readonly { readonly folder: string; readonly may: readonly A
     may: [all('src/config/'), all('src/placement/'), all('src/drivers/types.ts'), typesOf('src/drivers/')],
   },
   { folder: 'src/node/', may: [all('src/')] },
-  { folder: 'cli/htools/', may: [all('src/placement/'), typesOf('src/config/')] },
+  {
+    folder: 'cli/htools/',
+    may: [all('src/placement/'), typesOf('src/config/'), all('cli/htools-agent.ts')],
+  },
   {
     folder: 'cli/',
     may: [

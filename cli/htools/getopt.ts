@@ -11,6 +11,8 @@ export class BadValue extends Error {}
 interface OptionCommon {
   readonly short?: string;
   readonly long: string;
+  /** Taken too, if given in full; in no help. */
+  readonly alias?: string;
   readonly help: string;
   /** For `--help-completion`. */
   readonly completion: string;
@@ -144,7 +146,7 @@ function longOption<Settings>(
   const equals = word.indexOf('=');
   const name = equals === -1 ? word : word.slice(0, equals);
   const value = equals === -1 ? null : word.slice(equals + 1);
-  const exact = options.filter((option) => option.long === name);
+  const exact = options.filter(({ long, alias }) => long === name || alias === name);
   const fitting = exact.length > 0 ? exact : options.filter((option) => option.long.startsWith(name));
   const [option] = fitting;
   if (option === undefined) {

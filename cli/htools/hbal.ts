@@ -35,6 +35,7 @@ export const hbal: Program<CommonOptions> = {
     option.luxi,
     option.iallocator_source,
     option.execute,
+    option.allow_restart,
     option.first_job_group,
     option.reason,
     option.group,
@@ -138,13 +139,9 @@ async function run(options: CommonOptions, world: World): Promise<number> {
   if (options.verbosity > 3) {
     world.out(`Original: ${before}\nFinal:    ${resources(table, group.nodes)}\n`);
   }
-  if (options.execute && steps.length > 0) {
-    throw new Failure(
-      'hbal: Execution of commands possible only on LUXI, which Skein does not have: expected -C, whose commands do ' +
-        'the same',
-    );
-  }
-  return 0;
+  if (!options.execute || steps.length === 0) return 0;
+  if (options.luxi === null) throw new Failure('hbal: Execution of commands possible only on LUXI');
+  return (await import('./execute-plan.ts')).executePlan(options, options.luxi, world, table, steps);
 }
 
 function describeCluster(

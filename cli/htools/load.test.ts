@@ -114,7 +114,7 @@ describe('loadCluster', () => {
     ['no source', {}, /^failed to load data, aborting: No backend selected! Exiting\.$/],
     ['two sources', { text_file: 'cluster', rapi: 'host' }, /^Only one of the rapi, luxi, and data files/],
     ['a file that is not there', { text_file: 'x' }, /aborting: x: openFile: does not exist/],
-    ['LUXI', { luxi: '/socket' }, /no LUXI socket in Skein: expected -m ADDRESS.*-t FILE/],
+    ['an agent that does not answer', { luxi: '' }, /^failed to load data, aborting: no agent answers$/],
     [
       'daemons that must all answer, and do not',
       { text_file: 'cluster', mond: true, mond_exit_on_missing: true },

@@ -1,6 +1,6 @@
 /**
- * The cluster that a command line names: from a file (`-t`), a remote API (`-m`), an allocator's request (`-I`) or a
- * description (`--simulate`); with what was measured of instances (`-U`, `--mond`); as a table with the nodes that are
+ * The cluster that a command line names: from a file (`-t`), a remote API (`-m`), an agent of a Skein cluster (`-L`), an
+ * allocator's request (`-I`) or a description (`--simulate`); with what was measured of instances (`-U`, `--mond`); as a table with the nodes that are
  * to count as offline (`-O`) and the limits asked for.
  */
 import type { PlacementCluster, Utilisation } from '../../src/placement/cluster.ts';
@@ -13,6 +13,7 @@ import { buildTable, type Table } from '../../src/placement/table.ts';
 import { readRules } from '../../src/placement/table-rules.ts';
 import { parseTextCluster } from '../../src/placement/text-format.ts';
 import { parseUtilisation, withoutUtilisation, withUtilisation } from '../../src/placement/utilisation.ts';
+import { AgentError } from './agent.ts';
 import { addMeasuredLoad } from './mond.ts';
 import type { CommonOptions } from './options.ts';
 import { Failure, fileReason, type World } from './program.ts';
@@ -47,12 +48,7 @@ export async function loadCluster(options: CommonOptions, world: World): Promise
 
 async function readCluster(options: CommonOptions, world: World): Promise<PlacementCluster> {
   if (options.rapi !== null) return readRapi(options.rapi, options, world);
-  if (options.luxi !== null) {
-    throw new Failure(
-      "failed to load data, aborting: -L: there is no LUXI socket in Skein: expected -m ADDRESS, the cluster's remote " +
-        'API, or -t FILE',
-    );
-  }
+  if (options.luxi !== null) return readAgent(options.luxi, world);
   if (options.simulate.length > 0) {
     return (await import('../../src/placement/simulated-cluster.ts')).simulateCluster(
       options.simulate.toReversed(),
@@ -76,6 +72,20 @@ function read(world: World, path: string): string {
     return world.readFile(path);
   } catch (error) {
     throw new Failure(`failed to load data, aborting: ${path}: ${fileReason(error)}`);
+  }
+}
+
+async function readAgent(socket: string, world: World): Promise<PlacementCluster> {
+  try {
+    const agent = await world.openAgent(socket === '' ? null : socket);
+    try {
+      return await agent.cluster();
+    } finally {
+      await agent.close();
+    }
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error;
+    throw new Failure(`failed to load data, aborting: ${error.message}`);
   }
 }
 

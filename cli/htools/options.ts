@@ -9,6 +9,7 @@ export interface CommonOptions {
   // Where the cluster is read from.
   text_file: string | null;
   rapi: string | null;
+  /** The socket of an agent; empty: of this host's. */
   luxi: string | null;
   iallocator_file: string | null;
   /** In the order given. */
@@ -53,6 +54,8 @@ export interface CommonOptions {
   verbosity: number;
   // What is done.
   execute: boolean;
+  /** With it: instances that run may be stopped and started elsewhere. Skein's own. */
+  allow_restart: boolean;
   first_job_group: boolean;
   reason: string | null;
   priority: string | null;
@@ -97,6 +100,7 @@ export const common_defaults: CommonOptions = {
   machine_readable: false,
   verbosity: 1,
   execute: false,
+  allow_restart: false,
   first_job_group: false,
   reason: null,
   priority: null,
@@ -106,6 +110,7 @@ export const common_defaults: CommonOptions = {
 export interface CommonOption {
   readonly short: string;
   readonly long: string;
+  readonly alias?: string;
   /** Of its value; null if it has none. */
   readonly value: { readonly name: string; readonly optional: boolean } | null;
   readonly help: string;
@@ -119,8 +124,9 @@ export function optionsOf<O extends CommonOptions>(
   options: readonly CommonOption[],
 ): readonly OptionSpec<O>[] {
   return options.map((option): OptionSpec<O> => {
-    const { short, long, help, completion, value } = option;
-    const common = { long, help, completion, ...(short === '' ? {} : { short }) };
+    const { short, long, alias, help, completion, value } = option;
+    const names = { long, ...(short === '' ? {} : { short }), ...(alias === undefined ? {} : { alias }) };
+    const common = { ...names, help, completion };
     const apply = (settings: O, given: string | null): O => {
       const changed = { ...settings };
       option.set(changed, given);
@@ -224,16 +230,14 @@ export const rapi_master: CommonOption = valued(
   },
 );
 
-const luxi_socket = '/var/run/ganeti/socket/ganeti-query';
-
 export const luxi: CommonOption = optional(
   'L',
   'luxi',
   'SOCKET',
-  `collect data via Luxi, optionally using the given SOCKET path [${luxi_socket}]`,
+  "collect data from this host's agent, optionally using the given SOCKET path [/run/skein/api.sock]",
   'file',
   (options, value) => {
-    options.luxi = value ?? luxi_socket;
+    options.luxi = value ?? '';
   },
 );
 
@@ -311,12 +315,25 @@ export const restricted_migration: CommonOption = flag(
   },
 );
 
-export const execute: CommonOption = flag(
-  'X',
-  'exec',
-  'execute the suggested moves via Luxi (only available when using it for data gathering)',
+export const execute: CommonOption = {
+  ...flag(
+    'X',
+    'exec',
+    'execute the suggested moves by jobs of this cluster (only available when using -L for data gathering)',
+    (options) => {
+      options.execute = true;
+    },
+  ),
+  alias: 'exec-jobs',
+};
+
+/** None of the htools has it. */
+export const allow_restart: CommonOption = flag(
+  '',
+  'allow-restart',
+  'with -X: instances that run may be stopped and started elsewhere (live migration is not there yet)',
   (options) => {
-    options.execute = true;
+    options.allow_restart = true;
   },
 );
 

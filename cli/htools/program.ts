@@ -2,6 +2,7 @@
  * How an htool starts and ends: its command line, its exit status (0 well, 1 failed, 2 command line), and the world that
  * it may touch, handed in so that tests can do without one.
  */
+import type { Agent } from './agent.ts';
 import { type Program as CommandLine, parseCommandLine } from './getopt.ts';
 
 export interface World {
@@ -13,6 +14,10 @@ export interface World {
   writeFile(path: string, text: string): void;
   /** The body of a successful answer; otherwise throws with the reason. */
   get(url: string): Promise<string>;
+  /** The agent of this host, or the one at a socket; rejects, as all that it is asked does, with an `AgentError`. */
+  openAgent(socket: string | null): Promise<Agent>;
+  /** Calls `handler` at a signal instead of ending; returns what takes it back. */
+  onSignal(signal: 'SIGINT' | 'SIGTERM', handler: () => void): () => void;
   /** Milliseconds, from any beginning; never backwards. */
   now_ms(): number;
 }
@@ -44,13 +49,17 @@ export function fileReason(error: unknown): string {
 
 export const version = '0.1.0';
 
+/** As it is shown: behind a program's name. */
+export const skein_version = `(skein) version ${version}`;
+
 /** Runs a program, to its exit status. */
 export async function runProgram<O>(
   program: Program<O>,
   argv: readonly string[],
   world: World,
 ): Promise<number> {
-  const parsed = parseCommandLine({ ...program, version: versionText() }, argv);
+  const version_text = `${skein_version}\nrunning on ${process.platform} ${process.arch} with node ${process.versions.node}`;
+  const parsed = parseCommandLine({ ...program, version: version_text }, argv);
   if (parsed.done) {
     world.out(parsed.output);
     world.err(parsed.error);
@@ -68,8 +77,4 @@ export async function runProgram<O>(
     world.err(`Error: ${error.message}\n`);
     return error.status;
   }
-}
-
-function versionText(): string {
-  return `(skein) version ${version}\nrunning on ${process.platform} ${process.arch} with node ${process.versions.node}`;
 }

@@ -1,9 +1,12 @@
 /** A world for tests of the htools: nothing outside of it is touched, and what was printed and written is kept. */
+import { type Agent, AgentError } from './agent.ts';
 import { type Program, runProgram, type World } from './program.ts';
 
 export interface TestWorld extends World {
   readonly printed: { out: string; err: string };
   readonly written: Map<string, string>;
+  /** As if the process was sent one. */
+  raise(signal: 'SIGINT' | 'SIGTERM'): void;
 }
 
 export interface TestWorldParts {
@@ -11,11 +14,13 @@ export interface TestWorldParts {
   readonly read?: (path: string) => string;
   /** The body of an answer. */
   readonly answer?: (url: string) => string;
+  readonly agent?: (socket: string | null) => Agent;
 }
 
-export function testWorld({ read, answer }: TestWorldParts): TestWorld {
+export function testWorld({ read, answer, agent }: TestWorldParts): TestWorld {
   const printed = { out: '', err: '' };
   const written = new Map<string, string>();
+  const handlers = new Set<{ readonly signal: string; readonly handler: () => void }>();
   let now_ms = 0;
   return {
     printed,
@@ -38,6 +43,18 @@ export function testWorld({ read, answer }: TestWorldParts): TestWorld {
     get: async (url) => {
       if (answer === undefined) throw new Error('connection refused');
       return answer(url);
+    },
+    openAgent: async (socket) => {
+      if (agent === undefined) throw new AgentError('no agent answers');
+      return agent(socket);
+    },
+    onSignal: (signal, handler) => {
+      const entry = { signal, handler };
+      handlers.add(entry);
+      return () => handlers.delete(entry);
+    },
+    raise: (signal) => {
+      for (const entry of handlers) if (entry.signal === signal) entry.handler();
     },
     // One further with each look at it: what takes time takes the same everywhere.
     now_ms: () => ++now_ms,

@@ -16,6 +16,12 @@ export const real_world: World = {
   readFile: (path) => readFileSync(path === '-' ? 0 : path, 'utf8'),
   writeFile: (path, text) => writeFileSync(path, text),
   get,
+  // Loaded when it is needed: most runs ask no agent.
+  openAgent: async (socket) => (await import('../htools-agent.ts')).openAgent(socket),
+  onSignal: (signal, handler) => {
+    process.on(signal, handler);
+    return () => process.removeListener(signal, handler);
+  },
   now_ms: () => performance.now(),
 };
 

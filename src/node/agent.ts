@@ -346,6 +346,7 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
     'job.hold',
     'maintenance.plan',
     'balance.plan',
+    'placement.cluster',
     'job.why',
     'token.create',
     'token.revoke',

@@ -6,6 +6,7 @@
 import type { Command } from '../config/commands.ts';
 import type { Evidence, IPolicy, Job, OpInput } from '../config/model.ts';
 import type { BalancePlan } from '../placement/balance-plan.ts';
+import type { PlacementCluster } from '../placement/cluster.ts';
 import type { ClusterReport } from '../placement/cluster-report.ts';
 import type { MaintenancePlan } from '../placement/maintenance-plan.ts';
 import type { MemberStanding } from './voters/standing.ts';
@@ -114,6 +115,8 @@ export interface ApiMethods {
     };
     result: { plan: BalancePlan; lines: readonly string[] };
   };
+  /** The cluster as the engine that places instances sees it now. Linearizable. The node that leads is the `master`. */
+  'placement.cluster': { params: Record<string, never>; result: { cluster: PlacementCluster } };
   'maintenance.plan': {
     params: { nodes: readonly string[]; group?: string; offline: boolean; at_once?: number };
     result: { plan: MaintenancePlan; lines: readonly string[] };

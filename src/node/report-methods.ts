@@ -10,6 +10,7 @@ import { OpError } from '../ops/types.ts';
 import { balanceLines } from '../placement/balance-plan.ts';
 import type { DiskTemplate } from '../placement/cluster.ts';
 import { maintenanceLines } from '../placement/maintenance-text.ts';
+import type { PlacementView } from '../placement/placement-ask.ts';
 import type { Report, ReportOf } from '../placement/reports.ts';
 import { ApiFailure, type ApiHandler } from './api-server.ts';
 import type { ApiMethods } from './api-types.ts';
@@ -48,11 +49,14 @@ export function reportMethods(member: Member): ReadonlyMap<string, ApiHandler> {
       return handler(parsed.data);
     });
 
-  async function report<R extends Report>(ask: R): Promise<ReportOf<R>> {
+  function viewNow(): PlacementView {
     const live = member.liveNodes();
-    const view = createPlacementViewer(state).view((uuid) => live.get(uuid), recordedChoices(state));
+    return createPlacementViewer(state).view((uuid) => live.get(uuid), recordedChoices(state));
+  }
+
+  async function report<R extends Report>(ask: R): Promise<ReportOf<R>> {
     try {
-      return await member.placement.report(view, ask);
+      return await member.placement.report(viewNow(), ask);
     } catch (error) {
       throw new ApiFailure('unavailable', `no report: ${(error as Error).message}`);
     }
@@ -96,6 +100,14 @@ export function reportMethods(member: Member): ReadonlyMap<string, ApiHandler> {
     const uuid = group === undefined ? null : named(() => needGroup(state, group).uuid);
     const plan = await report({ type: 'balance', group: uuid, allow_restart: true, ...rest });
     return { plan, lines: balanceLines(plan) };
+  });
+
+  on('placement.cluster', z.object({}), async () => {
+    const { cluster } = viewNow();
+    const { leader } = member.replica.status();
+    const leads = state.list('nodes').find((node) => node.member === leader)?.uuid;
+    const nodes = cluster.nodes.map((node) => (node.uuid === leads ? { ...node, master: true } : node));
+    return { cluster: { ...cluster, nodes } };
   });
 
   return methods;

@@ -1,11 +1,13 @@
 /**
  * A rolling reboot of real hosts: every one of them goes down and comes up, its power cut by its own reboot program, the
- * leader's too; what ran is elsewhere meanwhile and back at the end, and the one job outlives all leaders.
+ * leader's too; what ran is elsewhere meanwhile and back at the end, and the one job outlives all leaders. In the same lab,
+ * balancing by `hbal`.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import {
+  cli,
   cliOk,
   type Lab,
   leaderOf,
@@ -77,5 +79,44 @@ describe('maintenance', { timeout: 600_000 }, () => {
       });
     }, 'all instances to run where they were');
     t.diagnostic(`led by ${first_leader} at first, by ${await leaderOf(lab)} in the end`);
+  });
+
+  test('hbal -L -X: what one host carries is spread over all, by jobs, and only if it may be restarted', async (t) => {
+    const lab = started();
+    const names = ['even1', 'even2', 'even3', 'even4', 'even5', 'even6'];
+    for (const name of names) {
+      const op = { ...fakeGuestOp(name, 'n1'), disk_template: 'sharedfile', disks: [{ size: 64 }] };
+      const job = await submitAndWait(lab, 'n1', { ...op, beparams: { maxmem: 256, minmem: 256 } });
+      assert.equal(job.status, 'success', JSON.stringify(job.ops[0]?.result));
+    }
+    const hosts = async (): Promise<readonly unknown[]> => {
+      const now = await places(lab, 'n2');
+      return names.map((name) => now[name]);
+    };
+    const before = await hosts();
+    const hbal = ['htools', 'hbal', '-L', '-X', '--select-instances', names.join(',')];
+    const refused = await cli(lab, 'n2', hbal);
+    assert.equal(refused.code, 1, refused.stdout);
+    assert.match(refused.stderr, /nothing was submitted.*\n {2}even\d: it runs, and live migration/);
+    assert.deepEqual(await hosts(), before);
+
+    const done = await cliOk(lab, 'n2', [...hbal, '--allow-restart', '--reason', 'even it']);
+    t.diagnostic(done);
+    const ids = [...done.matchAll(/^Got job IDs (.*)$/gm)].flatMap(([, list = '']) => list.split(','));
+    assert.ok(ids.length >= 4, `${ids.length} jobs, expected at least 4`);
+    for (const id of ids) {
+      const job = await rowOf(lab, 'n1', 'job', id);
+      assert.equal(job.status, 'success');
+    }
+    // It said so when they had ended: nothing is waited for.
+    const now = (await hosts()) as readonly (readonly [string, boolean])[];
+    for (const node of ['n1', 'n2', 'n3']) {
+      assert.equal(now.filter(([host]) => host === node).length, 2, JSON.stringify(now));
+    }
+    assert.ok(now.every(([, runs]) => runs));
+    assert.match(await cliOk(lab, 'n3', hbal), /No solution found|already well balanced/);
+    // Who leads is the master to the htools: hroller has it last.
+    const groups = await cliOk(lab, 'n3', ['htools', 'hroller', '-L', '--no-headers']);
+    assert.equal(groups.trim().split(/[\n,]/).at(-1), await leaderOf(lab), groups);
   });
 });

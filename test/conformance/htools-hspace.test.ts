@@ -11,6 +11,7 @@ import { hspace } from '../../cli/htools/hspace.ts';
 import { runHtool, type Said } from '../../cli/htools/test-world.ts';
 import { formatTextCluster } from '../../src/placement/text-format-write.ts';
 import {
+  commonHelp,
   peerMissing,
   runPeer,
   sampleFolder,
@@ -95,11 +96,10 @@ describe('hspace on the samples', { skip: no_samples }, () => {
     it(words.join(' ') || '(nothing)', async () => {
       const argv = words.map((word) => (word.endsWith('.data') ? join(folder!, word) : word));
       const { theirs, ours } = await both(argv);
-      const plain = (text: string): string => text.replace(/\((ganeti|skein)\) version .*/, '');
-      assert.equal(plain(ours.out), plain(theirs.out));
+      assert.equal(commonHelp(ours.out), commonHelp(theirs.out));
       assert.equal(ours.status, theirs.status);
       // Ours also say in which line or part of the words it is, and what was expected.
-      const first = (text: string): string => plain(text).split('\n')[0]!;
+      const first = (text: string): string => commonHelp(text).split('\n')[0]!;
       if (!theirs.err.includes('failed to load') && !theirs.err.includes('parsing')) {
         assert.equal(first(ours.err), first(theirs.err));
       }

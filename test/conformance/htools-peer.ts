@@ -73,3 +73,13 @@ export function scratchFolder(t: { after(done: () => void): void }): string {
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
+
+/** Of a help text what both have: without the version, and without what `-L` reads, which here is no Ganeti. */
+export function commonHelp(text: string): string {
+  return text
+    .replace(/\((ganeti|skein)\) version .*/, '')
+    .replace(
+      /collect data (via Luxi|from this host's agent), optionally using the given SOCKET path \[.*\]/,
+      '',
+    );
+}
