@@ -32,10 +32,12 @@ import {
   commonLocations,
   FITS,
   lift,
+  mark,
   mayMigrate,
   primaryFailure,
   removePrimary,
   type Table,
+  undoTo,
 } from './table.ts';
 import { readRules } from './table-rules.ts';
 
@@ -77,6 +79,26 @@ function answerRelocate(given: PlacementView, ask: RelocateAsk): PlacementAnswer
   const instance = cluster.instances[index];
   if (instance === undefined) return refusedBy([]);
   const table = buildTable(cluster, { rules: rulesIfSound(cluster) });
+  const source = table.primary[index]!;
+  const owner: Refusal = { code: 'excluded', text: 'owns it already' };
+  return placeElsewhere(view, table, index, (node) => (node !== source || ask.may_stay ? null : owner));
+}
+
+/**
+ * Where an instance of the table goes that has to leave its node, in its group; it is nowhere for as long as that is
+ * looked for, and where it was afterwards.
+ * @param view without the policies
+ * @param unwanted why a node will not do, whatever it has
+ */
+export function placeElsewhere(
+  view: PlacementView,
+  table: Table,
+  index: number,
+  unwanted: (node: number) => Refusal | null,
+): PlacementAnswer {
+  const { cluster } = view;
+  const instance = cluster.instances[index]!;
+  const start = mark(table);
   const placing = openPlacing(table);
   const wanted: Wanted = { index, instance, demand: table.demands[index]! };
   const source = table.primary[index]!;
@@ -84,7 +106,8 @@ function answerRelocate(given: PlacementView, ask: RelocateAsk): PlacementAnswer
   removePrimary(table, source, wanted.demand, commonLocations(table, source, -1));
   lift(table, index);
   const refusalOf = (node: number): Refusal | null => {
-    if (node === source) return ask.may_stay ? null : { code: 'excluded', text: 'owns it already' };
+    const refusal = unwanted(node);
+    if (node === source || refusal !== null) return refusal;
     if (wanted.demand.local) {
       const { template } = instance;
       return {
@@ -98,7 +121,7 @@ function answerRelocate(given: PlacementView, ask: RelocateAsk): PlacementAnswer
       text: `does not take instances of ${cluster.nodes[source]!.name}, by their migration tags`,
     };
   };
-  return search({
+  const answer = search({
     view,
     placing,
     wanted,
@@ -109,6 +132,8 @@ function answerRelocate(given: PlacementView, ask: RelocateAsk): PlacementAnswer
     admission: 'warn',
     may_force: true,
   });
+  undoTo(table, start);
+  return answer;
 }
 
 interface Found {
@@ -204,7 +229,7 @@ function rulesWith(cluster: PlacementCluster, waiting: readonly PlacementInstanc
 }
 
 /** What has to go elsewhere is not held up by tags that contradict each other. */
-function rulesIfSound(cluster: PlacementCluster): PlacementRules | null {
+export function rulesIfSound(cluster: PlacementCluster): PlacementRules | null {
   const read = readRules(cluster);
   return 'errors' in read ? null : read.rules;
 }
@@ -239,7 +264,7 @@ const any = {
   spindle_use: endless,
 };
 /** Every size and template is allowed; the ratios stay. */
-function withoutPolicies(cluster: PlacementCluster): PlacementCluster {
+export function withoutPolicies(cluster: PlacementCluster): PlacementCluster {
   const open = (policy: InstancePolicy): InstancePolicy => ({
     ...policy,
     minmax: [{ min: none, max: any }],
