@@ -346,6 +346,7 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
     'job.hold',
     'maintenance.plan',
     'balance.plan',
+    'evacuation.plan',
     'job.why',
     'token.create',
     'token.revoke',

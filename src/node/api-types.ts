@@ -5,6 +5,7 @@
  */
 import type { Command } from '../config/commands.ts';
 import type { Evidence, IPolicy, Job, OpInput } from '../config/model.ts';
+import type { EvacuationMode, NodeEvacuation } from '../ops/evacuation.ts';
 import type { BalancePlan } from '../placement/balance-plan.ts';
 import type { ClusterReport } from '../placement/cluster-report.ts';
 import type { MaintenancePlan } from '../placement/maintenance-plan.ts';
@@ -113,6 +114,11 @@ export interface ApiMethods {
       gain_per_down_s: number;
     };
     result: { plan: BalancePlan; lines: readonly string[] };
+  };
+  /** `refused`: why a job with these parameters would not begin; null: it would. */
+  'evacuation.plan': {
+    params: { node: string; to?: string; mode: EvacuationMode; allow_restart: boolean };
+    result: { plan: NodeEvacuation; refused: string | null };
   };
   'maintenance.plan': {
     params: { nodes: readonly string[]; group?: string; offline: boolean; at_once?: number };

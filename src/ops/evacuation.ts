@@ -23,12 +23,16 @@ export interface EvacuationAsk {
   readonly mode: EvacuationMode;
 }
 
+export interface NodeEvacuation extends EvacuationPlan {
+  readonly node: Pick<Node, 'name' | 'uuid'>;
+}
+
 /** @throws OpError for nodes that are not there, or will not do */
 export async function planEvacuation(
   state: StateView,
   report: PlacementDesk['report'],
   ask: EvacuationAsk,
-): Promise<EvacuationPlan & { readonly node: Pick<Node, 'name' | 'uuid'> }> {
+): Promise<NodeEvacuation> {
   const { name, uuid } = needNode(state, ask.node);
   const to = ask.to === null ? null : targetOf(state, uuid, ask.to);
   const node = { name, uuid };
