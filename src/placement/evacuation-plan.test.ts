@@ -112,6 +112,19 @@ describe('the plan of an evacuation', () => {
     assert.deepEqual(stuck, {});
     assert.equal(moves['p1'], moves['p2']);
     assert.notEqual(moves['w1'], 'c');
+    // The first would go to d, where the second may not be.
+    const others = [
+      on('w2', 2, { tags: apart, memory_mib: 128 }),
+      ...['x', 'y', 'z'].map((name) => on(name, 1)),
+    ];
+    const first = on('p1', 0, { tags: together, memory_mib: 2_000 });
+    const second = on('p2', 0, { tags: [...together, ...apart] });
+    const roomy = [node('a'), node('c'), node('d')];
+    assert.deepEqual(planned(viewOf(cluster(roomy, [first, ...others]))).moves, { p1: 'd' });
+    assert.deepEqual(planned(viewOf(cluster(roomy, [first, second, ...others]))), {
+      moves: { p1: 'c', p2: 'c' },
+      stuck: {},
+    });
     const bound = cluster([node('a'), node('b')], [on('x', 0, { tags: ['skein:node:must:a'] })]);
     assert.match(planned(viewOf(bound)).stuck['x']!, /^b: /);
   });
