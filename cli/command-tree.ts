@@ -27,6 +27,8 @@ function kindOf(name: string): string {
 const value_kinds: Readonly<Record<string, string>> = {
   node: 'node',
   'target-node': 'node',
+  'new-secondary': 'node',
+  to: 'node',
   'node-group': 'group',
   'os-type': 'os',
   on: 'labnode',

@@ -6,6 +6,7 @@ import { formatTime } from './fields.ts';
 import { printInfo } from './info.ts';
 import { parseKeyValues, parseYesNo } from './key-values.ts';
 import { addListOptions, type ListOptions, printFields, printList } from './list.ts';
+import { describeEvacuate, type EvacuateOptions, evacuateCommand } from './node-evacuate.ts';
 import type { Register } from './register.ts';
 import { parseDuration } from './sizes.ts';
 import { addSubmitOptions, type SubmitOptions, submitJobs } from './submit.ts';
@@ -132,6 +133,9 @@ export const register: Register = (program, wrap) => {
         submitJobs(session, [[nodeModifyOp(name, options)]], options),
       ),
     );
+  describeEvacuate(node.command('evacuate')).action(
+    wrap((session, name: string, options: EvacuateOptions) => evacuateCommand(session, name, options)),
+  );
   node
     .command('leave')
     .description('make this host forget a cluster that removed it; ends its guests')

@@ -18,14 +18,14 @@ export interface SubmitOptions {
 
 const priorities: Readonly<Record<string, number>> = { low: 10, normal: 0, high: -10 };
 
-/** Ganeti's options of a command that submits jobs. */
-export function addSubmitOptions(command: Command): Command {
+/** Ganeti's options of a command that submits jobs. @param dry_run what --dry-run does, if the command has one */
+export function addSubmitOptions(command: Command, dry_run = 'not supported: refused'): Command {
   return command
     .option('--submit', 'print the job id and do not wait')
     .option('--print-jobid', 'print the job id first, and wait')
     .option('--priority <priority>', 'low, normal or high')
     .option('--reason <text>', 'recorded with the job')
-    .option('--dry-run', 'not supported: refused');
+    .option('--dry-run', dry_run);
 }
 
 export function parsePriority(text: string): number {

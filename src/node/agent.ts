@@ -347,6 +347,7 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
     'maintenance.plan',
     'balance.plan',
     'placement.cluster',
+    'evacuation.plan',
     'job.why',
     'token.create',
     'token.revoke',

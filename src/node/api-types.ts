@@ -5,6 +5,7 @@
  */
 import type { Command } from '../config/commands.ts';
 import type { Evidence, IPolicy, Job, OpInput } from '../config/model.ts';
+import type { EvacuationMode, NodeEvacuation } from '../ops/evacuation.ts';
 import type { BalancePlan } from '../placement/balance-plan.ts';
 import type { PlacementCluster } from '../placement/cluster.ts';
 import type { ClusterReport } from '../placement/cluster-report.ts';
@@ -117,6 +118,11 @@ export interface ApiMethods {
   };
   /** The cluster as the engine that places instances sees it now. Linearizable. The node that leads is the `master`. */
   'placement.cluster': { params: Record<string, never>; result: { cluster: PlacementCluster } };
+  /** `refused`: why a job with these parameters would not begin; null: it would. */
+  'evacuation.plan': {
+    params: { node: string; to?: string; mode: EvacuationMode; allow_restart: boolean };
+    result: { plan: NodeEvacuation; refused: string | null };
+  };
   'maintenance.plan': {
     params: { nodes: readonly string[]; group?: string; offline: boolean; at_once?: number };
     result: { plan: MaintenancePlan; lines: readonly string[] };

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { recordedChoices } from '../ops/choices.ts';
+import { evacuation_modes, evacuationRefusal, planEvacuation } from '../ops/evacuation.ts';
 import { needGroup, nodesToReboot } from '../ops/opcodes/lookup.ts';
 import { createPlacementViewer } from '../ops/placement-view.ts';
 import { OpError } from '../ops/types.ts';
@@ -31,6 +32,12 @@ const balance_schema = z.object({
   min_gain: z.number().min(0),
   gain_per_gib: z.number().min(0),
   gain_per_down_s: z.number().min(0),
+});
+const evacuation_schema = z.object({
+  node: z.string().max(255),
+  to: z.string().max(255).optional(),
+  mode: z.enum(evacuation_modes),
+  allow_restart: z.boolean(),
 });
 
 export function reportMethods(member: Member): ReadonlyMap<string, ApiHandler> {
@@ -109,6 +116,11 @@ export function reportMethods(member: Member): ReadonlyMap<string, ApiHandler> {
     const nodes = cluster.nodes.map((node) => (node.uuid === leads ? { ...node, master: true } : node));
     return { cluster: { ...cluster, nodes } };
   });
+  on('evacuation.plan', evacuation_schema, async ({ node, to, mode, allow_restart }) => {
+    const ask = { node, to: to ?? null, mode };
+    const plan = await planEvacuation(state, report, ask).catch(rethrown);
+    return { plan, refused: evacuationRefusal(plan, allow_restart)?.message ?? null };
+  });
 
   return methods;
 }
@@ -118,11 +130,16 @@ function named<T>(find: () => T): T {
   try {
     return find();
   } catch (error) {
-    if (!(error instanceof OpError)) throw error;
-    throw new ApiFailure(
-      error.ecode === 'unknown_entity' ? 'not-found' : 'invalid',
-      error.message,
-      'skein node list',
-    );
+    return rethrown(error);
   }
+}
+
+function rethrown(error: unknown): never {
+  if (!(error instanceof OpError)) throw error;
+  throw new ApiFailure(failureCode(error), error.message, 'skein node list');
+}
+
+function failureCode({ ecode }: OpError): 'not-found' | 'refused' | 'invalid' {
+  if (ecode === 'unknown_entity') return 'not-found';
+  return ecode === 'wrong_state' ? 'refused' : 'invalid';
 }

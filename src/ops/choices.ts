@@ -59,8 +59,7 @@ export function recordedChoices(state: StateView): readonly Choice[] {
     if (step.name !== plan_step || step.verb !== 'learn' || step.status !== 'done') continue;
     const op = state.get('jobs', jobKey(step.job))?.ops[step.op];
     if (op?.status !== 'running' && op?.status !== 'canceling') continue;
-    const choice = choiceOf(state, step, op);
-    if (choice !== null) choices.push(choice);
+    choices.push(...choicesOf(state, step, op));
   }
   return choices;
 }
@@ -71,31 +70,44 @@ interface RecordedPlan {
   readonly disks?: readonly Pick<Disk, 'size'>[];
   readonly facts?: Pick<Instance, 'uuid' | 'owner'>;
   readonly target?: { readonly uuid: string };
+  readonly node?: { readonly uuid: string };
+  readonly moves?: readonly {
+    readonly instance: { readonly uuid: string };
+    readonly to: { readonly uuid: string };
+  }[];
 }
 
-function choiceOf(state: StateView, step: Step, { input }: JobOp): Choice | null {
+function choicesOf(state: StateView, step: Step, { input }: JobOp): readonly Choice[] {
   const { job, op } = step;
   const plan = step.result as RecordedPlan;
   switch (input.OP_ID) {
     case 'OP_INSTANCE_CREATE': {
       const { instance, disks } = plan;
-      if (instance === undefined) return null;
+      if (instance === undefined) return [];
       const starts = input['start'] !== false;
       if (state.get('instances', instance.uuid) === undefined) {
-        return { kind: 'new', job, op, node: instance.primary_node, instance, disks: disks ?? [], starts };
+        return [{ kind: 'new', job, op, node: instance.primary_node, instance, disks: disks ?? [], starts }];
       }
       const disk_mib = unmadeDisks(state, step, disks ?? []);
-      return { kind: 'making', job, op, instance: instance.uuid, starts, disk_mib };
+      return [{ kind: 'making', job, op, instance: instance.uuid, starts, disk_mib }];
     }
     case 'OP_INSTANCE_FAILOVER': {
       const { facts, target } = plan;
-      if (facts === undefined || target === undefined) return null;
+      if (facts === undefined || target === undefined) return [];
       const owner = state.get('instances', facts.uuid)?.owner;
-      if (owner === undefined || owner.epoch !== facts.owner.epoch) return null;
-      return { kind: 'move', job, op, node: target.uuid, instance: facts.uuid };
+      if (owner === undefined || owner.epoch !== facts.owner.epoch) return [];
+      return [{ kind: 'move', job, op, node: target.uuid, instance: facts.uuid }];
+    }
+    case 'OP_NODE_EVACUATE': {
+      const { node, moves = [] } = plan;
+      // Until its turn has come.
+      return moves.flatMap(({ instance: { uuid }, to }): readonly Choice[] => {
+        const waits = state.get('instances', uuid)?.owner.node === node?.uuid;
+        return waits ? [{ kind: 'move', job, op, node: to.uuid, instance: uuid }] : [];
+      });
     }
     default:
-      return null;
+      return [];
   }
 }
 

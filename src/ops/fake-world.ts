@@ -211,6 +211,7 @@ export function createFakeWorld(node_count = 3): FakeWorld {
     let called = 0;
     const bars = new Map<string, number>();
     barred = bars;
+    const desk = createPlacementDesk({ state, engine: hooks.placement ?? direct_placement, live });
     return {
       state,
       async propose(command) {
@@ -247,8 +248,9 @@ export function createFakeWorld(node_count = 3): FakeWorld {
         return node.done.get(id);
       },
       placement: {
-        ...createPlacementDesk({ state, engine: hooks.placement ?? direct_placement, live }),
-        report: async (ask) => pretendedReport(state, ask) as never,
+        ...desk,
+        report: async (ask) =>
+          ask.type === 'evacuation' ? desk.report(ask) : (pretendedReport(state, ask) as never),
       },
       live,
       evidence: (uuid) => evidence.get(uuid) ?? null,

@@ -11,7 +11,7 @@ import {
   type PlacementEngine,
 } from './placement-desk.ts';
 import { ended, lead, settle } from './test-harness.ts';
-import { aNode, aReport, sceneState } from './test-placement-state.ts';
+import { aNode, anInstance, aPlanning, aReport, sceneState } from './test-placement-state.ts';
 import { NodeCallError } from './types.ts';
 
 /** Of each node of the fake world. */
@@ -226,5 +226,24 @@ describe('the desk', () => {
     release();
     assert.equal((await Promise.all(all)).length, most_waiting);
     assert.equal(asked, most_waiting);
+  });
+
+  it('looks for another place from where an instance is, not from where an evacuation will have it go', async () => {
+    const web = anInstance('web', 'n1');
+    const plan = { node: { uuid: 'u-n1' }, moves: [{ instance: { uuid: 'i-web' }, to: { uuid: 'u-n2' } }] };
+    const { job, step } = aPlanning(7, 'OP_NODE_EVACUATE', plan);
+    const scene = sceneState({
+      nodes: [aNode('n1'), aNode('n2')],
+      instances: [web],
+      jobs: [job],
+      steps: [step],
+    });
+    const desk = createPlacementDesk({ state: scene, engine: direct_placement, live: () => aReport() });
+    const asked = { type: 'relocate', instance: 'i-web', may_stay: false, to: null } as const;
+    const { nodes } = await desk.choose(asked, () => null);
+    assert.deepEqual(
+      nodes?.map(({ name }) => name),
+      ['n2'],
+    );
   });
 });

@@ -72,7 +72,9 @@ export function createPlacementDesk({ state, engine, live }: PlacementDeskDeps):
   async function serve(ask: PlacementAsk, choiceOf: ChoiceOf): Promise<PlacementAnswer> {
     let answer: PlacementAnswer;
     try {
-      answer = await engine.answer(viewer.view(live, choices()), ask);
+      const about = subjectOf(ask);
+      const others = choices().filter((choice) => choice.kind !== 'move' || choice.instance !== about);
+      answer = await engine.answer(viewer.view(live, others), ask);
     } catch (error) {
       throw noAnswer(error);
     }
@@ -104,6 +106,20 @@ export function createPlacementDesk({ state, engine, live }: PlacementDeskDeps):
       return served;
     },
   };
+}
+
+/** The instance that is asked about is where it is, wherever another job has it go later. */
+function subjectOf(ask: PlacementAsk): string | null {
+  switch (ask.type) {
+    case 'allocate':
+      return null;
+    case 'relocate':
+      return ask.instance;
+    case 'admit':
+      return ask.instance.uuid;
+    default:
+      return ask satisfies never;
+  }
 }
 
 function noAnswer(error: unknown): OpError {

@@ -248,6 +248,25 @@ const scenarios: readonly Scenario[] = [
       ),
   },
   {
+    name: 'evacuation of a node with three moves',
+    op: { OP_ID: 'OP_NODE_EVACUATE', node_name: 'n1', mode: 'all', allow_restart: true },
+    prepare: (w) => {
+      w.addInstance('web', { template: 'sharedfile' });
+      w.addInstance('db', { template: 'sharedfile' });
+      w.addInstance('idle', { template: 'diskless', up: false });
+      w.addInstance('other', { template: 'file', node: node_uuid(2) });
+    },
+    check: (w) => {
+      const owners = w.state.list('instances').map(({ name, owner }) => [name, owner.node] as const);
+      assert.ok(
+        owners.every(([, node]) => node !== node_uuid(1)),
+        JSON.stringify(owners),
+      );
+      const running = [...w.nodes].flatMap(([, node]) => [...node.guests.keys()]).sort();
+      assert.deepEqual(running, ['db', 'other', 'web']);
+    },
+  },
+  {
     name: 'delay',
     op: { OP_ID: 'OP_TEST_DELAY', duration: 0.1, on_nodes: ['n1', 'n2'], repeat: 2 },
     check: (w) => assert.equal(new Set(w.calls.map((call) => JSON.stringify(call.key))).size, 4),

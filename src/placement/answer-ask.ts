@@ -32,10 +32,12 @@ import {
   commonLocations,
   FITS,
   lift,
+  mark,
   mayMigrate,
   primaryFailure,
   removePrimary,
   type Table,
+  undoTo,
 } from './table.ts';
 import { readRules } from './table-rules.ts';
 
@@ -77,16 +79,44 @@ function answerRelocate(given: PlacementView, ask: RelocateAsk): PlacementAnswer
   const instance = cluster.instances[index];
   if (instance === undefined) return refusedBy([]);
   const table = buildTable(cluster, { rules: rulesIfSound(cluster) });
+  const source = table.primary[index]!;
+  const to = cluster.nodes.findIndex(({ uuid }) => uuid === ask.to);
+  const group = cluster.nodes[to === -1 ? source : to]!.group;
+  const answer = placeElsewhere(view, table, index, group, (node) => {
+    if (ask.to !== null && node !== to) return { code: 'excluded', text: 'is not the one that is wanted' };
+    return node !== source || ask.may_stay ? null : { code: 'excluded', text: 'owns it already' };
+  });
+  return ask.to === null
+    ? answer
+    : { ...answer, refused: answer.refused.filter(({ node }) => node === ask.to) };
+}
+
+/**
+ * Where an instance of the table goes that has to leave its node; it is nowhere for as long as that is looked for, and
+ * where it was afterwards.
+ * @param view without the policies
+ * @param group index of the one that is looked at
+ * @param unwanted why a node will not do, whatever it has
+ */
+export function placeElsewhere(
+  view: PlacementView,
+  table: Table,
+  index: number,
+  group: number,
+  unwanted: (node: number) => Refusal | null,
+): PlacementAnswer {
+  const { cluster } = view;
+  const instance = cluster.instances[index]!;
+  const start = mark(table);
   const placing = openPlacing(table);
   const wanted: Wanted = { index, instance, demand: table.demands[index]! };
   const source = table.primary[index]!;
   moveOut(placing.residents, source, instance);
   removePrimary(table, source, wanted.demand, commonLocations(table, source, -1));
   lift(table, index);
-  const to = cluster.nodes.findIndex(({ uuid }) => uuid === ask.to);
   const refusalOf = (node: number): Refusal | null => {
-    if (ask.to !== null && node !== to) return { code: 'excluded', text: 'is not the one that is wanted' };
-    if (node === source) return ask.may_stay ? null : { code: 'excluded', text: 'owns it already' };
+    const refusal = unwanted(node);
+    if (node === source || refusal !== null) return refusal;
     if (wanted.demand.local) {
       const { template } = instance;
       return {
@@ -105,15 +135,14 @@ function answerRelocate(given: PlacementView, ask: RelocateAsk): PlacementAnswer
     placing,
     wanted,
     node_count: 1,
-    group: cluster.groups[cluster.nodes[to === -1 ? source : to]!.group]!.uuid,
+    group: cluster.groups[group]!.uuid,
     refusalOf,
     // It is in the cluster already.
     admission: 'warn',
     may_force: true,
   });
-  return ask.to === null
-    ? answer
-    : { ...answer, refused: answer.refused.filter(({ node }) => node === ask.to) };
+  undoTo(table, start);
+  return answer;
 }
 
 interface Found {
@@ -209,7 +238,7 @@ function rulesWith(cluster: PlacementCluster, waiting: readonly PlacementInstanc
 }
 
 /** What has to go elsewhere is not held up by tags that contradict each other. */
-function rulesIfSound(cluster: PlacementCluster): PlacementRules | null {
+export function rulesIfSound(cluster: PlacementCluster): PlacementRules | null {
   const read = readRules(cluster);
   return 'errors' in read ? null : read.rules;
 }
@@ -244,7 +273,7 @@ const any = {
   spindle_use: endless,
 };
 /** Every size and template is allowed; the ratios stay. */
-function withoutPolicies(cluster: PlacementCluster): PlacementCluster {
+export function withoutPolicies(cluster: PlacementCluster): PlacementCluster {
   const open = (policy: InstancePolicy): InstancePolicy => ({
     ...policy,
     minmax: [{ min: none, max: any }],

@@ -1,7 +1,7 @@
 /**
  * A rolling reboot of real hosts: every one of them goes down and comes up, its power cut by its own reboot program, the
  * leader's too; what ran is elsewhere meanwhile and back at the end, and the one job outlives all leaders. In the same lab,
- * balancing by `hbal`.
+ * balancing by `hbal`. And a host that is evacuated, of a real guest that runs and of one that does not.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -11,6 +11,7 @@ import {
   cliOk,
   type Lab,
   leaderOf,
+  othersThan,
   rowOf,
   rows,
   submit,
@@ -19,7 +20,7 @@ import {
   waitForJob,
   waitUntil,
 } from './support.ts';
-import { fakeGuestOp } from './support-guest.ts';
+import { addGuest, countOnConsole, fakeGuestOp, guestProcesses, runsOnce } from './support-guest.ts';
 
 const instances = { web1: 'n1', web2: 'n2', web3: 'n3' } as const;
 
@@ -118,5 +119,55 @@ describe('maintenance', { timeout: 600_000 }, () => {
     // Who leads is the master to the htools: hroller has it last.
     const groups = await cliOk(lab, 'n3', ['htools', 'hroller', '-L', '--no-headers']);
     assert.equal(groups.trim().split(/[\n,]/).at(-1), await leaderOf(lab), groups);
+  });
+});
+
+describe('evacuation', { timeout: 480_000 }, () => {
+  const started = suiteLab({ hypervisor: 'kvm' });
+
+  test('a host is left by a guest that runs and by one that does not; its local disks and its guests have a say', async (t) => {
+    const lab = started();
+    const steady = await leaderOf(lab);
+    const [home = '', other = ''] = othersThan(lab, steady);
+    await addGuest(lab, steady, 'web1', home);
+    await addGuest(lab, steady, 'idle1', home, { start: false });
+    await addGuest(lab, steady, 'local1', home, { template: 'file', start: false });
+    const counted = await countOnConsole(lab, steady, 'web1');
+    const owners = async () =>
+      Object.fromEntries((await rows(lab, steady, 'instance')).map((row) => [row.name, row.pnode]));
+    const everywhere = { web1: home, idle1: home, local1: home };
+
+    const stuck = await cli(lab, other, ['node', 'evacuate', home, '--allow-restart', '--force']);
+    assert.equal(stuck.code, 1);
+    assert.match(
+      stuck.stderr,
+      /Unable to evacuate instances local1 \(Instances of type file cannot be relocated\)/,
+    );
+    await cliOk(lab, steady, ['instance', 'remove', '--force', 'local1']);
+    const unasked = await cli(lab, other, ['node', 'evacuate', home]);
+    assert.equal(unasked.code, 1);
+    assert.match(unasked.stderr, /these instances run: web1; .*--allow-restart/);
+    const plan = await cliOk(lab, other, ['node', 'evacuate', home, '--allow-restart', '--dry-run']);
+    t.diagnostic(plan);
+    assert.match(plan, /^web1 +n\d +is stopped, and started there/m);
+    assert.match(plan, /^idle1 +n\d +stays stopped/m);
+    const { local1: _, ...two } = everywhere;
+    assert.deepEqual(await owners(), two);
+
+    const done = await cli(lab, other, ['node', 'evacuate', home, '--allow-restart', '--force'], {
+      timeout_ms: 240_000,
+    });
+    t.diagnostic(done.stderr);
+    assert.equal(done.code, 0, done.stderr);
+    assert.match(done.stderr, new RegExp(`skein node modify ${home} --drained yes\\n$`));
+    assert.ok(Object.values(await owners()).every((node) => node !== home));
+    const { node } = await runsOnce(lab, steady, 'web1');
+    assert.notEqual(node, home);
+    assert.deepEqual(guestProcesses(lab, 'idle1'), []);
+    const after = await countOnConsole(lab, steady, 'web1');
+    assert.ok(after[0]! > counted.at(-1)!, `${after} after ${counted}: it counts on from its disk`);
+    assert.equal((await rowOf(lab, steady, 'node', home)).drained, false);
+    const again = await cliOk(lab, other, ['node', 'evacuate', home, '--dry-run']);
+    assert.match(again, /nothing is to be moved/);
   });
 });

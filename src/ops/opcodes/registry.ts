@@ -15,6 +15,7 @@ import { instanceShutdown } from './instance-shutdown.ts';
 import { instanceStartup } from './instance-startup.ts';
 import { maintenanceRun } from './maintenance-run.ts';
 import { nodeAdd } from './node-add.ts';
+import { nodeEvacuate } from './node-evacuate.ts';
 import { nodeRemove } from './node-remove.ts';
 import { nodeSetParams } from './node-set-params.ts';
 import { tagsDel, tagsGet, tagsSet } from './tags.ts';
@@ -40,6 +41,7 @@ const all: readonly Opcode<unknown>[] = [
   erased(instanceStartup),
   erased(maintenanceRun),
   erased(nodeAdd),
+  erased(nodeEvacuate),
   erased(nodeRemove),
   erased(nodeSetParams),
   erased(tagsDel),
