@@ -32,13 +32,14 @@ export class SimMasterIp {
       async start(_params, signal) {
         const hangs = knobs.chance(master_ip_hangs);
         const fails = knobs.chance(master_ip_fails);
+        // Before anything is waited for: it may be ended at any moment of it.
+        const ended = new Promise<void>((resolve) => {
+          signal?.addEventListener('abort', () => resolve());
+        });
         await proc.answer(knobs.range(2, 60), () => {
           if (!fails || knobs.chance(0.5)) kernel.setAddress(true);
         });
         const rest_ms = hangs ? script_timeout_ms : knobs.range(1, 40);
-        const ended = new Promise<void>((resolve) => {
-          signal?.addEventListener('abort', () => resolve());
-        });
         await Promise.race([proc.sleep(rest_ms), ended]);
         if (signal?.aborted) throw new DriverError('failed', 'the master IP script was ended');
         if (hangs) throw new DriverError('timeout', 'the master IP script hangs');

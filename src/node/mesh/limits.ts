@@ -18,6 +18,8 @@ export const mesh_limits = {
   max_call_timeout_ms: 86_400_000,
   /** One attempt to connect: TCP, handshake, both streams. Two lost SYNs (1 s + 2 s) would not fit, one does. */
   dial_timeout_ms: 2500,
+  /** An attempt of that age that has not connected is given up when the peer shows that it is there. */
+  young_dial_ms: 500,
   redial_min_ms: 50,
   redial_max_ms: 2000,
   /** A link that was up this long starts again with the shortest redial delay. */

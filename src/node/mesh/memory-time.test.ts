@@ -187,6 +187,27 @@ describe('mesh in virtual time', () => {
     assert.deepEqual(ofA(), ['a fals', 'a true'], 'one knock, one link');
   });
 
+  it('does not sit out an attempt that was made a moment before the host was back', async () => {
+    const { time, network, a, b } = await makePair();
+    network.kill('b', { silent: true });
+    await b.close();
+    await time.run(20_000);
+    assert.ok(!a.isUp(2));
+    // At any moment of an attempt, or of the pause before the next.
+    for (let after_ms = 0; after_ms < 5_000; after_ms += 130) {
+      await time.run(after_ms);
+      const start_ms = time.now_ms;
+      const next = network.createMesh({ peer_id: 'b', self_member: 2, generation: 2 });
+      next.setPeers([peerOf(1, a)]);
+      while (!a.isUp(2) && time.now_ms - start_ms < 5_000) await time.run(10);
+      const took_ms = time.now_ms - start_ms;
+      assert.ok(took_ms < 1_000, `${took_ms} ms, off for ${after_ms} ms more`);
+      network.kill('b', { silent: true });
+      await next.close();
+      await time.run(20_000);
+    }
+  });
+
   it('dials where a member is now, when nothing but its address has changed', async () => {
     const time = new VirtualTime();
     const network = createMemoryNetwork(time.env, () => 0.2);

@@ -48,6 +48,7 @@ export class PeerLink {
   #dialing: { readonly abort: () => void; readonly since_ms: number } | null = null;
   #knocking: CarrierConnection | null = null;
   #cancelTimer: () => void;
+  #cancelPatience: () => void = () => undefined;
   #closed = false;
 
   constructor(peer: MeshPeer, parts: PeerLinkParts) {
@@ -81,9 +82,15 @@ export class PeerLink {
     if (this.#closed || !this.dials || this.#current !== null) return;
     this.#backoff.reset();
     if (this.#dialing !== null) {
-      // A young attempt will get there by itself; an old one may be stuck on an address that was dead until now.
-      if (this.#parts.env.now_ms() - this.#dialing.since_ms < 500) return;
-      this.#dialing.abort();
+      // A young attempt may be about to get there; an old one is stuck on what was dead until now.
+      const dialing = this.#dialing;
+      const left_ms = mesh_limits.young_dial_ms - (this.#parts.env.now_ms() - dialing.since_ms);
+      this.#cancelPatience();
+      if (left_ms <= 0) dialing.abort();
+      else
+        this.#cancelPatience = this.#parts.env.after(left_ms, () => {
+          if (this.#dialing === dialing) dialing.abort();
+        });
       return;
     }
     this.#schedule(0);
@@ -135,6 +142,7 @@ export class PeerLink {
     if (this.#closed) return;
     this.#closed = true;
     this.#cancelTimer();
+    this.#cancelPatience();
     this.#dialing?.abort();
     this.#knocking?.abort(reason);
     for (const connection of [...this.#halves.keys()]) connection.abort(reason);

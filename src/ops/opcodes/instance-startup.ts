@@ -5,7 +5,15 @@ import { flag, integer, only, optional, params, parser } from '../params.ts';
 import { summary } from '../summary.ts';
 import { type Opcode, OpError } from '../types.ts';
 import { commitAdminState, ownForStart, startGuest } from './instance-steps.ts';
-import { guardWouldChange, instance_ref, instanceFacts, instanceLocks, refOf } from './lookup.ts';
+import {
+  guardWouldChange,
+  instance_ref,
+  instanceFacts,
+  instanceLocks,
+  needInstance,
+  refOf,
+} from './lookup.ts';
+import { admitStart } from './pick-node.ts';
 
 const parse = parser({
   ...instance_ref,
@@ -42,7 +50,7 @@ export const instanceStartup: Opcode<StartupParams> = {
   summary: (given) => summary('OP_INSTANCE_STARTUP', given.instance),
   locks: (given, state) => instanceLocks(state, given.instance),
   async run(ctx: RunContext, given) {
-    const facts = await ctx.learn('facts', () => {
+    const facts = await ctx.learn('facts', async () => {
       const found = instanceFacts(ctx.state, given.instance);
       if (found.admin_state === 'offline') {
         throw new OpError(
@@ -58,6 +66,9 @@ export const instanceStartup: Opcode<StartupParams> = {
           'wrong_state',
         );
       }
+      // What is up has its room.
+      if (found.admin_state === 'down' && !found.node_offline)
+        await admitStart(ctx, needInstance(ctx.state, found.uuid));
       const guard_changes =
         found.admin_state === 'down' && guardWouldChange(ctx.state, found.uuid, ctx.wall());
       return { ...found, guard_changes };

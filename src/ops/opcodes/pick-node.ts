@@ -85,6 +85,38 @@ export async function admitGrowth(ctx: RunContext, grown: Instance): Promise<str
   return warningOf(answer);
 }
 
+/**
+ * An instance that is down is to run where it is. Throws when its node lacks the memory, beside all that is to run there
+ * and all that is on its way there: a job that chose the node before may still wait for another host.
+ */
+export async function admitStart(ctx: RunContext, instance: Instance): Promise<void> {
+  const cluster = clusterOf(ctx.state);
+  const disks = instance.disks.flatMap((uuid) => ctx.state.get('disks', uuid) ?? []);
+  const answer = await ctx.ports.placement.choose(
+    {
+      type: 'admit',
+      instance: wantedInstance(cluster, instance, disks, 'running'),
+      node: instance.owner.node,
+      // What its start would do to N+1 was asked when it was made.
+      admission: 'off',
+    },
+    () => ({
+      kind: 'making',
+      job: ctx.job,
+      op: ctx.op,
+      instance: instance.uuid,
+      starts: true,
+      disk_mib: 0,
+    }),
+  );
+  if (answer.refused.length === 0) return;
+  throw new OpError(
+    'OpPrereqError',
+    `instance ${instance.name} has no room where it is: ${explainRefusals(answer.refused)}`,
+    'insufficient_resources',
+  );
+}
+
 /** Nodes of the groups whose policy an instance would break, and how. */
 function againstPolicy(
   { state }: RunContext,
