@@ -160,6 +160,16 @@ describe('N+1', () => {
     );
   });
 
+  it('does not count on nodes that are offline or drained', () => {
+    const off = (offline: boolean) =>
+      viewOf(cluster([free('c', 9_000, { offline }), free('b', 4_000), free('a', 2_000)], [on('x', 2)]));
+    assert.equal(answerAsk(off(false), ask({ admission: 'warn' }, large)).unsafe, null);
+    assert.match(
+      answerAsk(off(true), ask({ admission: 'warn' }, large)).unsafe ?? '',
+      /^if node \w were lost/,
+    );
+  });
+
   it('refuses where the cluster says so, and is not looked at where it says that', () => {
     const refused = answerAsk(edge(), ask({ admission: 'refuse' }, large));
     assert.equal(refused.nodes, null);

@@ -23,7 +23,7 @@ import type {
   WantedInstance,
 } from './placement-ask.ts';
 import { memoryRefusal, nodeRefusals, type Search } from './placement-refusals.ts';
-import { isRedundant, openRedundancy, type Redundancy } from './redundancy.ts';
+import { isRedundant, openRedundancy, type Redundancy, type RedundancyOptions } from './redundancy.ts';
 import { moveOut } from './residents.ts';
 import { ruleFailures } from './rule-failures.ts';
 import type { PlacementRules } from './rules.ts';
@@ -145,6 +145,9 @@ export function placeElsewhere(
   return answer;
 }
 
+/** Unlike the htools: what is lost in a cluster that lives cannot go to a node that is off, or drained. */
+const live_redundancy: RedundancyOptions = { only_online: true };
+
 interface Found {
   readonly primary: number;
   readonly secondary: number;
@@ -153,7 +156,8 @@ interface Found {
 
 function search(asked: Search): PlacementAnswer {
   const { placing, wanted, admission } = asked;
-  const attempt = (capacity_checks: boolean, force: boolean) => find(asked, { capacity_checks, force });
+  const attempt = (capacity_checks: boolean, force: boolean) =>
+    find(asked, { capacity_checks, force, redundancy: live_redundancy });
   let forced = false;
   let found = admission === 'off' ? null : attempt(true, false);
   let unsafe: string | null = null;
@@ -287,7 +291,7 @@ export function withoutPolicies(cluster: PlacementCluster): PlacementCluster {
 }
 
 function judged({ table, residents, nodes }: Placing): Redundancy {
-  return openRedundancy(table, residents, nodes);
+  return openRedundancy(table, residents, nodes, live_redundancy);
 }
 
 /** What a place breaks that was whole before; null: nothing. */

@@ -74,7 +74,7 @@ function tableOf(cluster: PlacementCluster): Table {
 function losses(cluster: PlacementCluster, lost: string | null): readonly LossReport[] {
   const table = tableOf(cluster);
   const nodes = cluster.nodes.map((_, node) => node);
-  const redundancy = openRedundancy(table, readResidents(table), nodes);
+  const redundancy = openRedundancy(table, readResidents(table), nodes, { only_online: true });
   return nodes
     .filter((node) => lost === null || cluster.nodes[node]!.uuid === lost)
     .map((node): LossReport => {

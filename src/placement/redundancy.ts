@@ -52,11 +52,15 @@ export interface Redundancy {
   /** Of each group: those of `nodes` that are in it. */
   readonly group_nodes: readonly (readonly number[])[];
   readonly any_exclusive: boolean;
+  /** Nodes that are offline take nothing. */
+  readonly only_online: boolean;
 }
 
 export interface RedundancyOptions {
   /** Nodes that are offline already are not judged. */
   readonly skip_offline?: boolean;
+  /** Nodes that are offline (or drained) take nothing that has to go elsewhere. The htools have them take it. */
+  readonly only_online?: boolean;
   /** Groups that are not judged, by index. */
   readonly ignored_groups?: ReadonlySet<number>;
 }
@@ -80,11 +84,19 @@ export function openRedundancy(
     ),
     group_nodes,
     any_exclusive: nodes.some((node) => table.exclusive[node] === 1),
+    only_online: options.only_online === true,
   };
 }
 
 function groupOf(table: Table, node: number): number {
   return table.cluster.nodes[node]!.group;
+}
+
+/** Of the group of a node: those that may take what has to leave it. */
+function othersOf({ table, group_nodes, only_online }: Redundancy, node: number): readonly number[] {
+  return group_nodes[groupOf(table, node)]!.filter(
+    (other) => other !== node && !(only_online && table.offline[other] === 1),
+  );
 }
 
 export function isRedundant(redundancy: Redundancy): boolean {
@@ -174,15 +186,16 @@ function allowedTargets(
 
 /** Those that start anywhere, the newest first, each where it leaves the group with the least score. */
 function restarts(
-  { table, group_nodes }: Redundancy,
+  redundancy: Redundancy,
   node: number,
   here: readonly Resident[],
   homeless: FoundHomeless,
 ): boolean {
   if (!here.some(({ rescue }) => rescue === STARTS_ANYWHERE)) return true;
+  const { table, group_nodes } = redundancy;
   const group = group_nodes[groupOf(table, node)]!;
   const score = openScore(table, group);
-  const targets = group.filter((other) => other !== node && mayMigrate(table, node, other));
+  const targets = othersOf(redundancy, node).filter((other) => mayMigrate(table, node, other));
   for (let at = here.length - 1; at >= 0; at--) {
     const resident = here[at]!;
     const { demand, rescue } = resident;
@@ -199,7 +212,7 @@ function restarts(
 
 /** Those that are made anew, the largest first. The old ones stay where they are. */
 function newOnes(
-  { table, nodes, group_nodes }: Redundancy,
+  redundancy: Redundancy,
   node: number,
   here: readonly Resident[],
   homeless: FoundHomeless,
@@ -209,8 +222,9 @@ function newOnes(
     .reverse()
     .sort((a, b) => b.demand.memory - a.demand.memory);
   if (made_anew.length === 0) return true;
+  const { table, nodes } = redundancy;
   const score = openScore(table, nodes);
-  const others = group_nodes[groupOf(table, node)]!.filter((other) => other !== node);
+  const others = othersOf(redundancy, node);
   for (const resident of made_anew) {
     const targets = others.filter((other) => allowedOn(table, other, resident.instance));
     const allowed = allowedTargets(table, targets, node, resident);
@@ -334,15 +348,15 @@ function places(free: number, size: number): number {
 
 /** Where this is false, {@link survives} has to tell. */
 function certainlySurvives(redundancy: Redundancy, node: number): boolean {
-  const { table, residents, group_nodes, any_exclusive } = redundancy;
+  const { table, residents, any_exclusive } = redundancy;
   if (any_exclusive) return false;
   if (!copiesSurvive(table, residents, node)) return false;
   const homeless = homelessOf(redundancy, node, null);
   if (homeless.count === 0) return true;
   if (homeless.refused || homeless.ruled) return false;
   let count = 0;
-  for (const other of group_nodes[groupOf(table, node)]!) {
-    if (other !== node) count += placesNow(table, residents, homeless, node, other);
+  for (const other of othersOf(redundancy, node)) {
+    count += placesNow(table, residents, homeless, node, other);
     if (count >= homeless.count) return true;
   }
   return false;
@@ -386,7 +400,7 @@ export interface Outlook {
 }
 
 export function openOutlook(redundancy: Redundancy): Outlook {
-  const { table, residents, judged, group_nodes } = redundancy;
+  const { table, residents, judged } = redundancy;
   const { node_count } = table;
   const most_taken_over = new Float64Array(node_count).fill(-1);
   for (const node of judged) {
@@ -400,9 +414,7 @@ export function openOutlook(redundancy: Redundancy): Outlook {
     const own = homelessOf(redundancy, node, null);
     if (own.count === 0) return [];
     let sum = 0;
-    for (const other of group_nodes[groupOf(table, node)]!) {
-      if (other !== node) sum += placesNow(table, residents, own, node, other);
-    }
+    for (const other of othersOf(redundancy, node)) sum += placesNow(table, residents, own, node, other);
     return [{ ...own, node, places: sum }];
   });
   return { redundancy, hopeless: !isRedundant(redundancy), most_taken_over, homeless };
@@ -440,7 +452,7 @@ function copiesStaySafe(outlook: Outlook, added: Resident, primary: number): boo
 
 /** Nodes of which the sums do not say whether they still survive. */
 function doubtfulNodes(outlook: Outlook, added: Resident, primary: number): readonly number[] {
-  const { table, residents, judged, group_nodes } = outlook.redundancy;
+  const { table, residents, judged } = outlook.redundancy;
   const { demand, secondary } = added;
   const group = groupOf(table, primary);
   const memory = demand.uses_memory ? demand.memory : 0;
@@ -469,7 +481,7 @@ function doubtfulNodes(outlook: Outlook, added: Resident, primary: number): read
     const own = homelessOf(outlook.redundancy, primary, added);
     let sum = 0;
     if (own.count > 0) {
-      for (const other of group_nodes[group]!) if (other !== primary) sum += placesAfter(own, primary, other);
+      for (const other of othersOf(outlook.redundancy, primary)) sum += placesAfter(own, primary, other);
     }
     if (own.refused || own.ruled || sum < own.count) doubtful.push(primary);
   }
