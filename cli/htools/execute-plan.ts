@@ -97,6 +97,8 @@ function planned(step: Step, { instances, nodes }: PlacementCluster, allow_resta
     instance_uuid: uuid,
     target_node: target.name,
     target_node_uuid: target.uuid,
+    // Somebody may start it in the moment before.
+    ...(allow_restart ? {} : { allow_restart }),
   };
   return { instance: name, op, problem: '' };
 }

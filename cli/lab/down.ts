@@ -56,7 +56,8 @@ async function detachLoops(dir: string): Promise<void> {
 function removeFiles(dir: string): readonly string[] {
   if (!existsSync(dir)) return [];
   for (const name of readdirSync(dir)) {
-    if (/^(n\d+|file|shared|oob|oob\.log)$/.test(name)) rmSync(join(dir, name), { recursive: true, force: true });
+    if (/^(n\d+|file|shared|oob|oob\.log)$/.test(name))
+      rmSync(join(dir, name), { recursive: true, force: true });
   }
   const left = readdirSync(dir).filter((name) => !/^lab\.json(\.[0-9a-f]{8})?$/.test(name));
   // Last, so that an interrupted `down` still knows that this is a lab.

@@ -123,6 +123,10 @@ const unfit: readonly [op: OpInput, message: RegExp][] = [
     /disk template file: expected sharedfile or diskless/,
   ],
   [{ OP_ID: 'OP_INSTANCE_FAILOVER', instance_name: 'up', target_node: 'n1' }, /is on node n1 already/],
+  [
+    { OP_ID: 'OP_INSTANCE_FAILOVER', instance_name: 'up', target_node: 'n2', allow_restart: false },
+    /up is up: expected it to be down, since restarts are not allowed/,
+  ],
   [{ OP_ID: 'OP_INSTANCE_SET_PARAMS', instance_name: 'up', offline: true }, /is up: expected it to be down/],
   [{ OP_ID: 'OP_CLUSTER_DESTROY' }, /still has 3 instances/],
   [

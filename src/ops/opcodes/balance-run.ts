@@ -83,6 +83,8 @@ export const balanceRun: Opcode<BalanceParams> = {
         instance_uuid: instance.uuid,
         target_node: to.name,
         target_node_uuid: to.uuid,
+        // Somebody may start it in this moment.
+        ...(given.allow_restart ? {} : { allow_restart: false }),
       };
       const { job, problem } = await runChild(ctx, `move-${moves}`, op, `balancing ${ctx.job}`);
       if (problem !== null)

@@ -43,6 +43,8 @@ const parse = parser({
   cleanup: only(false),
   iallocator: only(null),
   skein_repair: optional(flag, false),
+  // Ours: by default it does what its name says.
+  allow_restart: optional(flag, true),
 });
 
 interface FailoverParams {
@@ -52,6 +54,8 @@ interface FailoverParams {
   readonly ignore_ipolicy: boolean;
   /** Submitted by the repair decider, not by a person. */
   readonly skein_repair: boolean;
+  /** false: refused for an instance that is to run, which would be stopped and started elsewhere. */
+  readonly allow_restart: boolean;
 }
 
 interface Plan {
@@ -114,6 +118,13 @@ export const instanceFailover: Opcode<FailoverParams> = {
 async function makePlan(ctx: RunContext, given: FailoverParams): Promise<Plan> {
   const { state } = ctx;
   const facts = instanceFacts(state, given.instance);
+  if (!given.allow_restart && facts.admin_state === 'up') {
+    throw new OpError(
+      'OpPrereqError',
+      `instance ${facts.name} is up: expected it to be down, since restarts are not allowed (allow_restart)`,
+      'wrong_state',
+    );
+  }
   const rebooted = facts.node_boot !== facts.owner.boot;
   const instance = needInstance(state, facts.uuid);
   const disks = facts.disks.map((disk) => ({ dev_type: disk.template }));

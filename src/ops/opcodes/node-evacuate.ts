@@ -106,7 +106,7 @@ export const nodeEvacuate: Opcode<EvacuateParams> = {
       const { job, problem } = await runChild(
         ctx,
         `move-${at}`,
-        failover(move),
+        failover(move, given.allow_restart),
         `evacuation ${ctx.job} of node ${node.name}`,
       );
       if (problem !== null)
@@ -138,13 +138,14 @@ function whatIsToDo(
   return instance.admin_state === 'up' ? 'runs' : 'stopped';
 }
 
-function failover({ instance, to }: EvacuationMove): OpInput {
+function failover({ instance, to }: EvacuationMove, allow_restart: boolean): OpInput {
   return {
     OP_ID: 'OP_INSTANCE_FAILOVER',
     instance_name: instance.name,
     instance_uuid: instance.uuid,
     target_node: to.name,
     target_node_uuid: to.uuid,
+    ...(allow_restart ? {} : { allow_restart }),
   };
 }
 
