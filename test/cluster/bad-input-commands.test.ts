@@ -129,7 +129,7 @@ const groups: Readonly<Record<string, readonly Case[]>> = {
     refused(2, /--timeout: "soon" is no whole number/, 'instance', 'shutdown', 'web', '--timeout', 'soon'),
     failed(/instance idle is down, not up/, 'instance', 'reboot', 'idle'),
     refused(2, /reboot type "warm" is not known/, 'instance', 'reboot', '-t', 'warm', 'web'),
-    failed(/template file stays on its node/, 'instance', 'failover', '-f', 'local'),
+    failed(/has disk template file: expected sharedfile or diskless/, 'instance', 'failover', '-f', 'local'),
     failed(/there is no node "nosuch"/, 'instance', 'failover', '-f', '-n', 'nosuch', 'web'),
     failed(/instance web is on node n2 already/, 'instance', 'failover', '-f', '-n', 'n2', 'web'),
     refused(13, /will stop web .*no terminal to ask on/, 'instance', 'failover', 'web'),
