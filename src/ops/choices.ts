@@ -45,7 +45,16 @@ export interface MakingChoice {
   readonly disk_mib: number;
 }
 
-export type Choice = NewChoice | MoveChoice | MakingChoice;
+/** An instance that is to take more memory where it is. */
+export interface GrowChoice {
+  readonly kind: 'grow';
+  readonly job: number;
+  readonly op: number;
+  /** As it will be. */
+  readonly instance: Instance;
+}
+
+export type Choice = NewChoice | MoveChoice | MakingChoice | GrowChoice;
 
 /** The step in which opcodes record what they chose. */
 export const plan_step = 'plan';

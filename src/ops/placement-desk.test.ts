@@ -10,6 +10,7 @@ import {
   most_waiting,
   type PlacementEngine,
 } from './placement-desk.ts';
+import { wantedInstance } from './placement-view.ts';
 import { ended, lead, settle } from './test-harness.ts';
 import { aNode, anInstance, aPlanning, aReport, sceneState } from './test-placement-state.ts';
 import { NodeCallError } from './types.ts';
@@ -226,6 +227,33 @@ describe('the desk', () => {
     release();
     assert.equal((await Promise.all(all)).length, most_waiting);
     assert.equal(asked, most_waiting);
+  });
+
+  it('lets who asks for more memory see who was given some a moment before', async () => {
+    const on = [anInstance('web', 'n1'), anInstance('db', 'n1')];
+    const jobs = [1, 2].map((id) => aPlanning(id, 'OP_INSTANCE_SET_PARAMS', null).job);
+    const scene = sceneState({ nodes: [aNode('n1'), aNode('n2')], instances: on, jobs });
+    const report = aReport({}, [
+      ['web', 128],
+      ['db', 128],
+    ]);
+    const desk = createPlacementDesk({ state: scene, engine: direct_placement, live: () => report });
+    const cluster = scene.get('cluster', 'cluster')!;
+    // Each fits alone, both do not.
+    const memory = Math.floor(0.7 * report.free_memory_mib);
+    const answers = on.map((instance, at) => {
+      const grown = { ...instance, beparams: { maxmem: memory, minmem: memory } };
+      const wanted = wantedInstance(cluster, grown, [], 'running');
+      return desk.choose({ type: 'admit', instance: wanted, node: 'u-n1', admission: 'off' }, () => ({
+        kind: 'grow',
+        job: at + 1,
+        op: 0,
+        instance: grown,
+      }));
+    });
+    const [first, second] = await Promise.all(answers);
+    assert.deepEqual(first!.refused, []);
+    assert.match(second!.refused[0]?.text ?? '', /needs \d+ MiB of memory/);
   });
 
   it('looks for another place from where an instance is, not from where an evacuation will have it go', async () => {

@@ -48,10 +48,12 @@ export function createPlacementViewer(state: StateView): PlacementViewer {
       if (cluster === undefined) throw new Error('there is no cluster');
       const moves = new Map<string, string>();
       const making = new Map<string, { readonly starts: boolean; readonly disk_mib: number }>();
+      const grown = new Map<string, ChosenInstance>();
       const fresh: Extract<Choice, { kind: 'new' }>[] = [];
       for (const choice of choices) {
         if (choice.kind === 'move') moves.set(choice.instance, choice.node);
         else if (choice.kind === 'making') making.set(choice.instance, choice);
+        else if (choice.kind === 'grow') grown.set(choice.instance.uuid, choice.instance);
         else fresh.push(choice);
       }
 
@@ -112,7 +114,7 @@ export function createPlacementViewer(state: StateView): PlacementViewer {
         const disks = instance.disks.flatMap((uuid) => state.get('disks', uuid) ?? []);
         const made = making.get(instance.uuid);
         const node = moves.get(instance.uuid) ?? instance.owner.node;
-        add(instance, disks, node, made?.starts ?? false, made?.disk_mib ?? 0);
+        add(grown.get(instance.uuid) ?? instance, disks, node, made?.starts ?? false, made?.disk_mib ?? 0);
       }
       for (const { instance, disks, node, starts } of fresh) {
         add(

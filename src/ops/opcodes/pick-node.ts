@@ -78,7 +78,7 @@ export async function admitGrowth(ctx: RunContext, grown: Instance): Promise<str
       node: grown.owner.node,
       admission: admissionOf(cluster),
     },
-    () => null,
+    () => ({ kind: 'grow', job: ctx.job, op: ctx.op, instance: grown }),
   );
   // Its node has not got that much: that is for its next start to fail on, or to be mended before.
   if (answer.refused.length > 0) return explainRefusals(answer.refused);
