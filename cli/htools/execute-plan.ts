@@ -8,7 +8,7 @@
  */
 import type { OpInput } from '../../src/config/model.ts';
 import type { Step } from '../../src/placement/balance.ts';
-import type { PlacementCluster } from '../../src/placement/cluster.ts';
+import { isRunning, type PlacementCluster } from '../../src/placement/cluster.ts';
 import { splitJobsets } from '../../src/placement/jobsets.ts';
 import { FAILOVER, FAILOVER_TO_ANY } from '../../src/placement/moves.ts';
 import type { Table } from '../../src/placement/table.ts';
@@ -85,7 +85,7 @@ function planned(step: Step, { instances, nodes }: PlacementCluster, allow_resta
   if (step.kind !== FAILOVER && step.kind !== FAILOVER_TO_ANY)
     return refused('its disks would be copied to another node (replace-disks), which is not there yet');
   const target = nodes[step.primary]!;
-  if ((status === 'running' || status === 'ERROR_up') && !allow_restart) {
+  if (isRunning(status) && !allow_restart) {
     return refused(
       'it runs, and live migration is not there yet: expected --allow-restart, which stops it and starts it on ' +
         `${target.name}, or an instance that is down`,

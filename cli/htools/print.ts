@@ -2,7 +2,7 @@
  * The tables that several htools print: nodes, instances, metrics; and warnings. All byte for byte as Ganeti's.
  */
 import type { Step } from '../../src/placement/balance.ts';
-import type { PlacementCluster, PlacementInstance } from '../../src/placement/cluster.ts';
+import { isRunning, type PlacementCluster, type PlacementInstance } from '../../src/placement/cluster.ts';
 import { fixed, shortestDecimal } from '../../src/placement/decimal.ts';
 import { FAILOVER_TO_ANY } from '../../src/placement/moves.ts';
 import { metrics, metricValues, nodeValue } from '../../src/placement/score.ts';
@@ -273,7 +273,7 @@ export function instanceTable(table: Table, instances: readonly number[]): strin
     const instance = table.cluster.instances[at]!;
     const { cpu, memory, disk, net } = instance.utilisation;
     return [
-      instance.status === 'running' || instance.status === 'ERROR_up' ? 'R' : ' ',
+      isRunning(instance.status) ? 'R' : ' ',
       instance.name,
       table.cluster.nodes[table.primary[at]!]!.name,
       table.cluster.nodes[table.secondary[at]!]?.name ?? '',

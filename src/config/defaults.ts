@@ -118,7 +118,6 @@ const fake: Params = { migration_mode: 'live' };
 /** By hypervisor; one that is not here has no defaults of ours. */
 export const default_hvparams: { readonly [hypervisor: string]: Params } = { kvm, fake };
 
-/** docs/ha.md: H, L, K, W (a keeper that kills by itself), G, drift. */
 /** Of a cluster that is told to balance itself, and nothing else. */
 export const default_balancing: Balancing = {
   moves_per_hour: 6,
@@ -129,6 +128,7 @@ export const default_balancing: Balancing = {
   allow_restart: false,
 };
 
+/** docs/ha.md: H, L, K, W (a keeper that kills by itself), G, drift. */
 export const default_ha: HaParams = {
   renew_ms: 1_000,
   lease_ms: 10_000,

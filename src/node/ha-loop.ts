@@ -19,6 +19,7 @@ import {
   no_memory,
   observe,
 } from './ha/decide.ts';
+import type { EvidenceView } from './ha/evidence.ts';
 import { createJobWatch } from './ha/job-watch.ts';
 import { createPowerWatch, type SilentNode } from './ha/power-watch.ts';
 import type { HaAction } from './ha-types.ts';
@@ -61,30 +62,37 @@ export function createHaLoop(deps: HaLoopDeps): HaLoop {
   const jobs = createJobWatch(state);
   const power = createPowerWatch({ now_ms: env.now_ms, log: env.log, isPowered: deps.isPowered });
 
-  function view(cluster: Cluster): AttemptsView & Omit<HaWorld, 'failures'> {
-    const now_ms = env.now_ms();
+  /** What evidence is judged by. */
+  function sight(cluster: Cluster): EvidenceView {
     return {
-      now_ms,
-      wall_s: env.wall_s(),
+      now_ms: env.now_ms(),
       leader_since_ms: deps.since_ms,
       ha: cluster.ha,
-      cluster,
-      groups: state.list('groups'),
       nodes: state.list('nodes'),
-      instances: state.list('instances'),
-      disks: state.list('disks'),
       heard: granter.heard(),
       unseen: unseen(),
       no_power: power.proofs(),
+    };
+  }
+
+  function view(cluster: Cluster): AttemptsView & Omit<HaWorld, 'failures'> {
+    const seen = sight(cluster);
+    return {
+      ...seen,
+      wall_s: env.wall_s(),
+      cluster,
+      groups: state.list('groups'),
+      instances: state.list('instances'),
+      disks: state.list('disks'),
       live: granter.live(),
       busy: jobs.busy(),
-      job_ended_at_ms: jobs.look(now_ms),
+      job_ended_at_ms: jobs.look(seen.now_ms),
       job: (id) => state.get('jobs', jobKey(id)),
     };
   }
 
   function silentNodes(cluster: Cluster): readonly SilentNode[] {
-    const seen = { ...view(cluster), failures: new Map() };
+    const seen = sight(cluster);
     return state.list('nodes').flatMap((node) => {
       if (!isSuspect(seen, node.uuid)) return [];
       const group = state.get('groups', node.group);
@@ -255,16 +263,7 @@ export function createHaLoop(deps: HaLoopDeps): HaLoop {
     evidence(node_uuid) {
       const cluster = state.get('cluster', 'cluster');
       if (!cluster) return null;
-      const seen = {
-        now_ms: env.now_ms(),
-        leader_since_ms: deps.since_ms,
-        ha: cluster.ha,
-        nodes: state.list('nodes'),
-        heard: granter.heard(),
-        unseen: unseen(),
-        no_power: power.proofs(),
-      };
-      return evidenceFor(seen, node_uuid);
+      return evidenceFor(sight(cluster), node_uuid);
     },
     stop() {
       stopped = true;

@@ -120,12 +120,6 @@ export function startLeaderDuties(deps: LeaderDutiesDeps, term: number): LeaderD
     },
     leaseMs: () => (state.get('cluster', 'cluster')?.ha ?? default_ha).lease_ms,
   });
-  const unwatch = machine.onChanges((_index, changes) => {
-    if (changes.some(({ table }) => table === 'nodes' || table === 'cluster' || table === 'groups'))
-      voters.wake();
-    if (changes.some(({ table }) => table === 'cluster')) balancer.wake();
-  });
-
   const general_ports = createOpsPorts({
     env,
     state,
@@ -150,6 +144,11 @@ export function startLeaderDuties(deps: LeaderDutiesDeps, term: number): LeaderD
   const engine = createJobEngine({ ...ports, propose: propose_for_jobs }, opcodes);
   engine.start(term);
   const balancer = createBalancer(ports);
+  const unwatch = machine.onChanges((_index, changes) => {
+    if (changes.some(({ table }) => table === 'nodes' || table === 'cluster' || table === 'groups'))
+      voters.wake();
+    if (changes.some(({ table }) => table === 'cluster')) balancer.wake();
+  });
 
   return {
     term,

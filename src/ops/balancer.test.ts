@@ -139,6 +139,27 @@ describe('the cluster balances itself', () => {
     assert.ok(jobs.every(({ status }) => status === 'error'));
   });
 
+  it('is not held up by what a leader with a clock far ahead had done', async () => {
+    const world = lopsided(12, settings);
+    const hooks: Hooks = {
+      call: ({ verb }) => {
+        if (verb === 'instance.stop') throw new NodeCallError('failed', 'it does not stop');
+      },
+    };
+    lead(world, 2, hooks);
+    const ops = [{ OP_ID: 'OP_BALANCE_RUN', max_moves: 1, allow_restart: true }];
+    world.apply({
+      type: 'job-submit',
+      time: 9_000_000_000,
+      request_id: `${request_prefix}600s-15000000`,
+      jobs: [{ ops, priority: 10, depends: [], reason: [] }],
+    });
+    balancing(world);
+    await pass(world, 2 * slot_ms);
+    assert.equal(own(world)[0]!.status, 'error');
+    assert.ok(own(world).length > 1);
+  });
+
   it('does not act on a plan that was made for other parameters', async () => {
     const world = lopsided(12, settings);
     lead(world, 2);

@@ -2,14 +2,13 @@
  * A cluster that balances itself: the leader looks now and then, and has one move made at a time, each by a job that
  * looks again (opcodes/balance-run.ts). Off unless the cluster's parameter `balancing` is set.
  *
- * - Never more than so many moves an hour, whoever leads: time is cut into slots, the job's request id names its slot, and
- *   the state takes a request id once.
+ * - Never more than so many moves an hour, whoever leads: time (the leader's wall clock) is cut into slots, the job's
+ *   request id names its slot, and the state takes a request id once.
  * - It begins when all moves together would gain `start_gain`, and goes on as long as one gains `min_gain`: what is
  *   nearly balanced is left alone.
  * - It waits while anything is not well, while somebody else moves instances, and longer after each of its jobs that failed.
  */
 import type { StateView } from '../config/api.ts';
-import type { Command } from '../config/commands.ts';
 import type { Balancing, Job } from '../config/model.ts';
 import type { BalancePlan } from '../placement/balance-plan.ts';
 import { isFinal } from './job-runner.ts';
@@ -65,7 +64,7 @@ export function createBalancer(deps: BalancerDeps): Balancer {
       time: deps.wall_s(),
       request_id: requestId(slot_s, slot),
       jobs: [{ ops: [op], priority: 10, depends: [], reason: [['skein', why, 0]] }],
-    } satisfies Command);
+    });
   }
 
   function schedule(): void {
@@ -118,7 +117,8 @@ function mayMove(
   const own = jobs.filter((job) => job.request_id.startsWith(request_prefix)).toSorted((a, b) => b.id - a.id);
   const last = own[0];
   if (last === undefined) return { going_on: false };
-  const slots_since = slot - Math.floor(last.received_timestamp / slot_s);
+  // A former leader's clock may have been ahead, by anything.
+  const slots_since = Math.abs(slot - Math.floor(last.received_timestamp / slot_s));
   const good = own.findIndex(({ status }) => status === 'success');
   const failures = good < 0 ? own.length : good;
   if (failures > 0 && slots_since < 2 ** Math.min(failures, most_doublings)) return null;

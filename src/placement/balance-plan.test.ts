@@ -47,6 +47,12 @@ describe('balance plan', () => {
     const [group] = balancePlan(some, ask({ allow_restart: false, min_gain: 0 })).groups;
     assert.deepEqual([...new Set(group!.moves.map((move) => move.instance.name))], ['i0']);
     assert.deepEqual(balancePlan(mixed, ask({ allow_restart: false })).groups[0]!.moves, []);
+    const stray = lopsided({ status: 'ERROR_up' });
+    assert.deepEqual(
+      balancePlan(stray, ask({ allow_restart: false })).groups[0]!.moves,
+      [],
+      'down, and runs',
+    );
   });
 
   it('moves until nothing is worth it, each move better than before', () => {

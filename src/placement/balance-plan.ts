@@ -5,7 +5,7 @@
  * the best of the other instances is looked for.
  */
 import { type BalanceOptions, balance, default_balance, nodesOfGroup, type Step } from './balance.ts';
-import { mirrorKind, type PlacementCluster } from './cluster.ts';
+import { isRunning, mirrorKind, type PlacementCluster } from './cluster.ts';
 import type { Named } from './maintenance-plan.ts';
 import { clusterScore } from './score.ts';
 import { buildTable, cloneTable, type Table } from './table.ts';
@@ -77,7 +77,7 @@ function balanceGroup(
   // What has a copy of its own elsewhere cannot be moved yet, and what runs not without a restart.
   const fixed = new Set(
     cluster.instances.flatMap(({ template, status }, index) =>
-      mirrorKind[template] === 'external' && (request.allow_restart || status !== 'running') ? [] : [index],
+      mirrorKind[template] === 'external' && (request.allow_restart || !isRunning(status)) ? [] : [index],
     ),
   );
   let score = before;
@@ -113,7 +113,7 @@ function described(table: Table, step: Step, before: number): PlannedMove {
     gain: before - step.score,
     score: step.score,
     mib: 0,
-    down_s: status === 'running' ? restart_s : 0,
+    down_s: isRunning(status) ? restart_s : 0,
   };
 }
 

@@ -30,6 +30,8 @@ export interface CapacityRequest {
   readonly limit?: number | null;
   readonly independent_groups?: boolean;
   readonly accept_existing?: boolean;
+  /** What is lost cannot go to nodes that are offline or drained. */
+  readonly only_online?: boolean;
   readonly capacity_checks?: boolean;
 }
 
@@ -73,9 +75,10 @@ export function measureCapacity(table: Table, request: CapacityRequest): Cluster
     table.offline[node] === 0 && table.state[node * STRIDE + FAILS_N1] === 1 ? [node] : [],
   );
   const accepted = request.accept_existing === true;
+  const only_online = request.only_online === true;
   const independent = request.independent_groups === true;
   const bad_groups = cluster.groups.flatMap((_, group) =>
-    groupIsRedundant(table, residents, group, accepted) ? [] : [group],
+    groupIsRedundant(table, residents, group, redundancyOptions(accepted, [], only_online)) ? [] : [group],
   );
   const unusable = new Set<number>();
   if (!accepted) for (const node of bad_nodes) unusable.add(cluster.nodes[node]!.group);
@@ -89,7 +92,7 @@ export function measureCapacity(table: Table, request: CapacityRequest): Cluster
     limit: request.limit ?? null,
     force: false,
     capacity_checks: request.capacity_checks !== false,
-    redundancy: redundancyOptions(accepted, independent ? bad_groups : []),
+    redundancy: redundancyOptions(accepted, independent ? bad_groups : [], only_online),
   };
   const any_left = cluster.groups.some((_, group) => mayUse(group));
   const stopped = !accepted && !(independent && any_left) && bad_nodes.length > 0;
@@ -116,12 +119,21 @@ export function measureCapacity(table: Table, request: CapacityRequest): Cluster
 
 const stopped_run: CapacityRun = { placed: [], failures: new Map([['n1', 1]]) };
 
-function redundancyOptions(accepted: boolean, ignored: readonly number[]): RedundancyOptions {
-  return { skip_offline: accepted, ignored_groups: new Set(ignored) };
+function redundancyOptions(
+  accepted: boolean,
+  ignored: readonly number[],
+  only_online: boolean,
+): RedundancyOptions {
+  return { skip_offline: accepted, ignored_groups: new Set(ignored), only_online };
 }
 
-function groupIsRedundant(table: Table, residents: Residents, group: number, accepted: boolean): boolean {
+function groupIsRedundant(
+  table: Table,
+  residents: Residents,
+  group: number,
+  options: RedundancyOptions,
+): boolean {
   const nodes = table.cluster.nodes.flatMap(({ group: of }, node) => (of === group ? [node] : []));
-  const redundancy = openRedundancy(table, residents, nodes, { skip_offline: accepted });
+  const redundancy = openRedundancy(table, residents, nodes, options);
   return isRedundant(redundancy);
 }

@@ -44,6 +44,16 @@ test('what fits is counted group by group, so that any one node of it may still 
   });
 });
 
+test('a node that is offline has no room for what another would lose', () => {
+  const offline = { code: 'offline', text: 'is offline' } as const;
+  const of = cluster([node('a'), node('b'), node('d', { offline: true })], [], {
+    groups: [group('one', { policy: small })],
+  });
+  const given: PlacementView = { cluster: of, refusals: [null, null, offline] };
+  const { groups } = reportCluster(given, { template: 'sharedfile', lost: null, losses_only: false });
+  assert.equal(groups[0]!.standard.count, 3, 'as if the third were not there');
+});
+
 test('of each node: its instances that would find no place; or of one node only', () => {
   const all = reportCluster(view(), { template: 'sharedfile', lost: null, losses_only: true });
   assert.deepEqual(all.groups, []);

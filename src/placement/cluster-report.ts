@@ -109,6 +109,7 @@ function reportGroup(
     template,
     capacity_checks: !alone,
     accept_existing: alone,
+    only_online: true,
   });
   if (typeof measured === 'string') return { ...report, ...empty, stopped: measured };
   const stopped = measured.tiered.stopped

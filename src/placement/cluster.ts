@@ -113,6 +113,11 @@ export type RunStatus =
   | 'ERROR_wrongnode'
   | 'USER_down';
 
+/** Whether there is a guest that a move would have to stop, or to migrate. */
+export function isRunning(status: RunStatus): boolean {
+  return status === 'running' || status === 'ERROR_up';
+}
+
 /** What an instance uses of its nodes, for each; 1 where nothing was measured. */
 export interface Utilisation {
   readonly cpu: number;

@@ -6,7 +6,7 @@
  * itself takes none of them, whether it is drained or not.
  */
 import { placeElsewhere, rulesIfSound, withoutPolicies } from './answer-ask.ts';
-import { mirrorKind, type PlacementCluster, type PlacementInstance } from './cluster.ts';
+import { isRunning, mirrorKind, type PlacementCluster } from './cluster.ts';
 import { inTurn } from './evacuate.ts';
 import type { MoveStep } from './iallocator-answer.ts';
 import type { Named } from './maintenance-plan.ts';
@@ -78,7 +78,7 @@ export function evacuationPlan(given: PlacementView, { node, to }: EvacuationReq
     moves: moved.map(({ instance, nodes }) => ({
       instance: named(cluster.instances[instance]!),
       to: named(cluster.nodes[nodes[0]!]!),
-      restarts: runs(cluster.instances[instance]!),
+      restarts: isRunning(cluster.instances[instance]!.status),
       warning: warnings.get(instance) ?? null,
     })),
     stuck: failed.map(({ instance, reason }) => ({
@@ -92,13 +92,9 @@ function named({ name, uuid }: Named): Named {
   return { name, uuid };
 }
 
-function runs({ status }: PlacementInstance): boolean {
-  return status === 'running' || status === 'ERROR_up';
-}
-
 /** What takes memory first, the largest before the others. */
 function primariesOf({ instances }: PlacementCluster, node: number): readonly number[] {
-  const size = (at: number): number => (runs(instances[at]!) ? instances[at]!.memory_mib : -1);
+  const size = (at: number): number => (isRunning(instances[at]!.status) ? instances[at]!.memory_mib : -1);
   return [...instances.keys()]
     .filter((at) => instances[at]!.primary === node && !instances[at]!.forthcoming)
     .sort((a, b) => size(b) - size(a) || (instances[a]!.name < instances[b]!.name ? -1 : 1));

@@ -3,7 +3,7 @@
  * Each move is one job, and each job is one to three commands.
  */
 import type { Step } from './balance.ts';
-import type { RunStatus } from './cluster.ts';
+import { isRunning, type RunStatus } from './cluster.ts';
 import {
   FAILOVER,
   FAILOVER_AND_REPLACE,
@@ -69,7 +69,7 @@ export function moveCommands(
   nodeName: (node: number) => string,
 ): readonly string[] {
   const target = step.target < 0 ? '' : nodeName(step.target);
-  const verb = status === 'running' || status === 'ERROR_up' ? 'migrate' : 'failover';
+  const verb = isRunning(status) ? 'migrate' : 'failover';
   const over = `${verb} -f ${instance}`;
   const replace = `replace-disks -n ${target} ${instance}`;
   switch (step.kind) {

@@ -7,7 +7,7 @@ import type { Evidence, HaParams, Node } from '../../config/model.ts';
 import type { HaView, HeardNode } from '../ha-types.ts';
 import { suspect_at } from '../lease/node-lease.ts';
 
-type EvidenceView = Pick<
+export type EvidenceView = Pick<
   HaView,
   'now_ms' | 'leader_since_ms' | 'ha' | 'nodes' | 'heard' | 'unseen' | 'no_power'
 >;

@@ -6,7 +6,7 @@ import type { Configuration, MemberChange, MemberId } from '../../consensus/type
 import { createTestEnv } from '../test-env.ts';
 import { createVoterTender } from './tender.ts';
 import { lease_ms, plainNode, TestGroup } from './test-group.ts';
-import { voterLimits } from './view.ts';
+import { type VoterNode, voterLimits } from './view.ts';
 
 const { replace_after_ms, stable_ms } = voterLimits(lease_ms);
 
@@ -205,6 +205,24 @@ function fakeReplica(voters: readonly MemberId[], learners: readonly MemberId[])
   return fake;
 }
 
+/** Of the first member, which leads and reaches everybody. */
+function tenderOf(
+  env: ReturnType<typeof createTestEnv>,
+  replica: ReturnType<typeof fakeReplica>,
+  nodes: () => readonly VoterNode[],
+) {
+  return createVoterTender({
+    env,
+    replica,
+    self: 1,
+    isUp: () => true,
+    nodes,
+    candidatePoolSize: () => 5,
+    leaseMs: () => lease_ms,
+    renew: () => Promise.reject(new Error('nobody is faulty')),
+  });
+}
+
 test('a refused change of the voters is tried less and less often, and holds up nobody who joins', async () => {
   const env = createTestEnv();
   const replica = fakeReplica([1], [2, 3]);
@@ -212,16 +230,7 @@ test('a refused change of the voters is tried less and less often, and holds up 
   replica.answer = (changes) =>
     changes.some(({ type }) => type === 'add-voter') ? Promise.reject(refused) : Promise.resolve();
   let nodes = [1, 2, 3].map(plainNode);
-  const tender = createVoterTender({
-    env,
-    replica,
-    self: 1,
-    isUp: () => true,
-    nodes: () => nodes,
-    candidatePoolSize: () => 5,
-    leaseMs: () => lease_ms,
-    renew: () => Promise.reject(new Error('nobody is faulty')),
-  });
+  const tender = tenderOf(env, replica, () => nodes);
   const tries = () => replica.asked.filter((changes) => changes === 'add-voter 2 add-voter 3').length;
   await env.advance(60_000);
   assert.ok(tries() >= 5 && tries() <= 9, `${tries()} tries in a minute`);
@@ -239,16 +248,7 @@ test('the lead is not handed to a voter that is being sent a snapshot, however f
   const replica = fakeReplica([1, 2, 3], []);
   replica.in_snapshot = new Set([2, 3]);
   const nodes = [{ ...plainNode(1), drained: true }, plainNode(2), plainNode(3)];
-  const tender = createVoterTender({
-    env,
-    replica,
-    self: 1,
-    isUp: () => true,
-    nodes: () => nodes,
-    candidatePoolSize: () => 5,
-    leaseMs: () => lease_ms,
-    renew: () => Promise.reject(new Error('nobody is faulty')),
-  });
+  const tender = tenderOf(env, replica, () => nodes);
   await env.advance(60_000);
   assert.deepEqual(replica.asked, []);
   replica.in_snapshot = new Set([2]);
@@ -263,16 +263,7 @@ test('one change at a time: a removal and a join wait for the one that is being 
   const commits: (() => void)[] = [];
   replica.answer = () => new Promise((resolve) => commits.push(resolve));
   let nodes = [1, 2, 3].map(plainNode);
-  const tender = createVoterTender({
-    env,
-    replica,
-    self: 1,
-    isUp: () => true,
-    nodes: () => nodes,
-    candidatePoolSize: () => 5,
-    leaseMs: () => lease_ms,
-    renew: () => Promise.reject(new Error('nobody is faulty')),
-  });
+  const tender = tenderOf(env, replica, () => nodes);
   await env.advance(0);
   nodes = [...nodes, plainNode(4)];
   tender.wake();

@@ -2,9 +2,9 @@
  * The opcodes' one door to placement: a node for a new instance, a target for a failover, and whether an instance may be
  * where somebody wants it.
  */
-import type { Cluster, Disk, Instance, Node } from '../../config/model.ts';
+import type { Admission, Cluster, Disk, Instance, Node } from '../../config/model.ts';
 import { explainRefusals, type PlacementAnswer } from '../../placement/placement-ask.ts';
-import type { ChosenInstance, NewChoice } from '../choices.ts';
+import type { Choice, ChosenInstance, NewChoice } from '../choices.ts';
 import type { RunContext } from '../op-context.ts';
 import { wantedInstance } from '../placement-view.ts';
 import { type PolicySubject, violationsIn } from '../policy-check.ts';
@@ -69,17 +69,8 @@ export async function pickNamed(ctx: RunContext, wanted: NewInstance, name: stri
  * where the cluster's parameter `admission` says so.
  */
 export async function admitGrowth(ctx: RunContext, grown: Instance): Promise<string> {
-  const cluster = clusterOf(ctx.state);
-  const disks = grown.disks.flatMap((uuid) => ctx.state.get('disks', uuid) ?? []);
-  const answer = await ctx.ports.placement.choose(
-    {
-      type: 'admit',
-      instance: wantedInstance(cluster, grown, disks, 'running'),
-      node: grown.owner.node,
-      admission: admissionOf(cluster),
-    },
-    () => ({ kind: 'grow', job: ctx.job, op: ctx.op, instance: grown }),
-  );
+  const choice = { kind: 'grow', job: ctx.job, op: ctx.op, instance: grown } as const;
+  const answer = await admitWhereItIs(ctx, grown, admissionOf(clusterOf(ctx.state)), choice);
   // Its node has not got that much: that is for its next start to fail on, or to be mended before.
   if (answer.refused.length > 0) return explainRefusals(answer.refused);
   return warningOf(answer);
@@ -90,30 +81,37 @@ export async function admitGrowth(ctx: RunContext, grown: Instance): Promise<str
  * and all that is on its way there: a job that chose the node before may still wait for another host.
  */
 export async function admitStart(ctx: RunContext, instance: Instance): Promise<void> {
-  const cluster = clusterOf(ctx.state);
-  const disks = instance.disks.flatMap((uuid) => ctx.state.get('disks', uuid) ?? []);
-  const answer = await ctx.ports.placement.choose(
-    {
-      type: 'admit',
-      instance: wantedInstance(cluster, instance, disks, 'running'),
-      node: instance.owner.node,
-      // What its start would do to N+1 was asked when it was made.
-      admission: 'off',
-    },
-    () => ({
-      kind: 'making',
-      job: ctx.job,
-      op: ctx.op,
-      instance: instance.uuid,
-      starts: true,
-      disk_mib: 0,
-    }),
-  );
+  const { uuid } = instance;
+  const choice = {
+    kind: 'making',
+    job: ctx.job,
+    op: ctx.op,
+    instance: uuid,
+    starts: true,
+    disk_mib: 0,
+  } as const;
+  // What its start would do to N+1 was asked when it was made.
+  const answer = await admitWhereItIs(ctx, instance, 'off', choice);
   if (answer.refused.length === 0) return;
   throw new OpError(
     'OpPrereqError',
     `instance ${instance.name} has no room where it is: ${explainRefusals(answer.refused)}`,
     'insufficient_resources',
+  );
+}
+
+/** Whether an instance may run where it is. */
+function admitWhereItIs(
+  { state, ports }: RunContext,
+  instance: Instance,
+  admission: Admission,
+  choice: Choice,
+): Promise<PlacementAnswer> {
+  const disks = instance.disks.flatMap((uuid) => state.get('disks', uuid) ?? []);
+  const row = wantedInstance(clusterOf(state), instance, disks, 'running');
+  return ports.placement.choose(
+    { type: 'admit', instance: row, node: instance.owner.node, admission },
+    () => choice,
   );
 }
 
